@@ -1,0 +1,380 @@
+"""Per-species feed-forward networks of a committee, with hand-written first and second derivatives."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import gelu
+
+from asennp.errors import InputError
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Shape of the atomic networks: the same for every species, with weights of its own.
+
+    Parameters
+    ----------
+    n_features, n_species
+        Length of the descriptor and number of species.
+    hidden
+        Widths of the hidden layers.
+    activation
+        ``"gelu"``: phi(z) = z Phi(z) with the exact normal distribution function Phi.
+    """
+
+    n_features: int
+    n_species: int
+    hidden: tuple[int, ...] = (224, 192, 160)
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+        if self.n_features < 1 or self.n_species < 1 or not self.hidden or min(self.hidden) < 1:
+            raise InputError(
+                "a network needs features, species and hidden layers",
+                where="NetworkSettings",
+                expected="positive integers",
+                got=f"n_features={self.n_features}, n_species={self.n_species}, hidden={self.hidden}",
+            )
+        if self.activation != "gelu":
+            raise InputError(
+                "unknown activation", where="NetworkSettings", expected="'gelu'", got=self.activation
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of all layers, from the features to the one output."""
+        return (self.n_features, *self.hidden, 1)
+
+    def todict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+
+@dataclass(eq=False)
+class _Branch:
+    """What the forward and the reverse pass over the atoms of one species leave behind.
+
+    Shapes: inputs[l] (M or 1, n, width l), z[l] (M, n, width l+1); for each hidden layer the slope
+    phi'(z), the back-propagated de/da (`upper`) and de/dz (`delta`).
+    """
+
+    index: Tensor
+    inputs: list[Tensor]
+    z: list[Tensor]
+    slope: list[Tensor]
+    upper: list[Tensor]
+    delta: list[Tensor]
+
+
+class Forward:
+    """One evaluation of the networks: energies now, gradients and parameter gradients on request.
+
+    Attributes
+    ----------
+    energies
+        Atomic energies e (M, N) in eV.
+    """
+
+    def __init__(self, networks: "AtomicNetworks", features: Tensor, species: Tensor) -> None:
+        self._networks = networks
+        self._shape = features.shape
+        self._branches: list[_Branch | None] = []
+        self._gradients: Tensor | None = None
+        self.energies = features.new_empty((networks.n_members, len(features)))
+        for number in range(networks.settings.n_species):
+            index = torch.nonzero(species == number).squeeze(1)
+            self._branches.append(self._run(number, index, features) if len(index) else None)
+
+    def _run(self, species: int, index: Tensor, features: Tensor) -> _Branch:
+        """Take the atoms of one species through the layers."""
+        weights, biases = self._networks.weights[species], self._networks.biases[species]
+        branch = _Branch(index, [features[index].unsqueeze(0)], [], [], [], [])
+        for weight, bias in zip(weights[:-1], biases[:-1]):
+            z = _affine(branch.inputs[-1], weight, bias)
+            branch.z.append(z)
+            branch.inputs.append(gelu(z))
+        self.energies[:, index] = _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2)
+        return branch
+
+    @torch.no_grad()
+    def gradients(self) -> Tensor:
+        """Return g = de/dG (M, N, F), the gradient of each atom's energy by its own features."""
+        if self._gradients is None:
+            self._gradients = self.energies.new_empty((self._networks.n_members, *self._shape))
+            for species, branch in enumerate(self._branches):
+                if branch is not None:
+                    self._gradients[:, branch.index] = self._reverse(species, branch)
+        return self._gradients
+
+    def _reverse(self, species: int, branch: _Branch) -> Tensor:
+        """Back-propagate a unit energy and keep what `accumulate` needs."""
+        weights = self._networks.weights[species]
+        upper = weights[-1].mT  # (M, 1, width), alike for every atom
+        for weight, z in zip(reversed(weights[:-1]), reversed(branch.z)):
+            slope = torch.ops.aten.gelu_backward(torch.ones_like(z), z)
+            delta = upper * slope
+            branch.slope.insert(0, slope)
+            branch.upper.insert(0, upper)
+            branch.delta.insert(0, delta)
+            upper = torch.bmm(delta, weight.mT)
+        return upper
+
+    @torch.no_grad()
+    def accumulate(
+        self, energy_bar: Tensor, tangent: Tensor | None = None, frozen: Sequence[int] = ()
+    ) -> None:
+        """Add d/dtheta [sum_i energy_bar_i e_i + sum_i tangent_i . de_i/dG_i] to the parameters' ``grad``.
+
+        With dual numbers a' = (da/dG) tangent the bracket is sum(energy_bar e + e'), and one reverse sweep
+        over (a, a') gives the gradient: z'-bar is the delta of `gradients`, and
+        z-bar = a-bar phi'(z) + a'-bar phi''(z) z'.
+
+        Parameters
+        ----------
+        energy_bar
+            dLoss/de, (N,) for all members alike or (M, N).
+        tangent
+            dLoss/dg, (N, F) or (M, N, F); None if the loss has no term in g (no forces, no stress).
+        frozen
+            Layers (0 is the first) that get no gradient.
+        """
+        self.gradients()
+        for species, branch in enumerate(self._branches):
+            if branch is None:
+                continue
+            bar = energy_bar[..., branch.index].reshape(-1, len(branch.index), 1)
+            if tangent is None:
+                self._accumulate_energy(species, branch, bar, frozen)
+            else:
+                tilt = tangent[..., branch.index, :].reshape(-1, len(branch.index), self._shape[1])
+                self._accumulate_dual(species, branch, bar, tilt, frozen)
+
+    def _accumulate_energy(self, species: int, branch: _Branch, bar: Tensor, frozen: Sequence[int]) -> None:
+        """Reverse sweep of sum(bar e) alone: every z-bar is bar times delta."""
+        networks, last = self._networks, len(branch.z)
+        for layer in range(last + 1):
+            if layer in frozen:
+                continue
+            z_bar = bar.expand(networks.n_members, -1, -1) if layer == last else bar * branch.delta[layer]
+            networks.add_gradient(species, layer, [(branch.inputs[layer], z_bar)], z_bar)
+
+    def _accumulate_dual(
+        self, species: int, branch: _Branch, bar: Tensor, tilt: Tensor, frozen: Sequence[int]
+    ) -> None:
+        """Reverse sweep of sum(bar e + e')."""
+        networks, last = self._networks, len(branch.z)
+        weights = networks.weights[species]
+        dual, z_dual = [tilt], []
+        for weight, slope in zip(weights[:-1], branch.slope):
+            z_dual.append(_matmul(dual[-1], weight))
+            dual.append(slope * z_dual[-1])
+        bar = bar.expand(networks.n_members, -1, -1)
+        if last not in frozen:
+            ones = torch.ones_like(bar)
+            networks.add_gradient(species, last, [(branch.inputs[last], bar), (dual[last], ones)], bar)
+        lowest = min((layer for layer in range(last) if layer not in frozen), default=last)
+        a_bar = bar * weights[last].mT
+        for layer in range(last - 1, lowest - 1, -1):
+            # a'-bar phi''(z) z' with phi'' = (2 - z^2) exp(-z^2/2) / sqrt(2 pi)
+            z = branch.z[layer]
+            square = z * z
+            curvature = square.mul(-0.5).sub_(_LOG_SQRT_2PI).exp_().mul_(square.sub_(2.0).neg_())
+            curvature.mul_(z_dual[layer]).mul_(branch.upper[layer])
+            z_bar = curvature.addcmul_(a_bar, branch.slope[layer])
+            if layer not in frozen:
+                pairs = [(branch.inputs[layer], z_bar), (dual[layer], branch.delta[layer])]
+                networks.add_gradient(species, layer, pairs, z_bar)
+            if layer > lowest:
+                a_bar = torch.bmm(z_bar, weights[layer].mT)
+
+
+class AtomicNetworks:
+    """Networks e_i = f_species(i)(G_i) of M committee members, evaluated together.
+
+    Attributes
+    ----------
+    weights, biases
+        ``weights[s][l]`` (M, in, out) and ``biases[s][l]`` (M, out) of species s and layer l: plain
+        tensors whose ``grad`` is filled by `accumulate`, for any optimiser of torch.
+    """
+
+    def __init__(
+        self, settings: NetworkSettings, weights: list[list[Tensor]], biases: list[list[Tensor]]
+    ) -> None:
+        self.settings = settings
+        self.weights = weights
+        self.biases = biases
+
+    @classmethod
+    def random(
+        cls,
+        settings: NetworkSettings,
+        generator: torch.Generator,
+        n_members: int = 1,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Draw Kaiming normal weights (variance 2/fan-in); biases start at zero."""
+        widths = settings.widths
+        weights: list[list[Tensor]] = [[] for _ in range(settings.n_species)]
+        biases: list[list[Tensor]] = [[] for _ in range(settings.n_species)]
+        for species in range(settings.n_species):
+            for fan_in, fan_out in itertools.pairwise(widths):
+                draw = torch.randn((n_members, fan_in, fan_out), generator=generator, dtype=torch.float64)
+                weights[species].append((draw * math.sqrt(2.0 / fan_in)).to(dtype))
+                biases[species].append(torch.zeros((n_members, fan_out), dtype=dtype))
+        return cls(settings, weights, biases)
+
+    @property
+    def n_members(self) -> int:
+        """Number of committee members M."""
+        return len(self.weights[0][0])
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers, the output layer counted."""
+        return len(self.settings.hidden) + 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters."""
+        return self.weights[0][0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.weights[0][0].device
+
+    def named_parameters(self) -> dict[str, Tensor]:
+        """Return the parameter tensors themselves by name, ``weight.S.L`` and ``bias.S.L``."""
+        named = {}
+        for species in range(self.settings.n_species):
+            for layer in range(self.n_layers):
+                named[f"weight.{species}.{layer}"] = self.weights[species][layer]
+                named[f"bias.{species}.{layer}"] = self.biases[species][layer]
+        return named
+
+    def parameters(self) -> list[Tensor]:
+        """Return the parameter tensors themselves."""
+        return list(self.named_parameters().values())
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return copies of the parameters as named arrays."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.named_parameters().items()}
+
+    @classmethod
+    def from_state(cls, settings: NetworkSettings, state: Mapping[str, np.ndarray]) -> Self:
+        """Rebuild networks from `state`; a missing, extra or misshapen array raises InputError."""
+        widths = settings.widths
+        n_members = len(state["bias.0.0"]) if "bias.0.0" in state else 1
+        weights: list[list[Tensor]] = [[] for _ in range(settings.n_species)]
+        biases: list[list[Tensor]] = [[] for _ in range(settings.n_species)]
+        for species in range(settings.n_species):
+            for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
+                shapes = ((n_members, fan_in, fan_out), (n_members, fan_out))
+                for target, name, shape in zip((weights, biases), ("weight", "bias"), shapes):
+                    key = f"{name}.{species}.{layer}"
+                    if key not in state or state[key].shape != shape:
+                        got = state[key].shape if key in state else "nothing"
+                        raise InputError("parameters do not fit", where=key, expected=shape, got=got)
+                    target[species].append(torch.tensor(state[key]))
+        networks = cls(settings, weights, biases)
+        if extra := sorted(set(state) - set(networks.named_parameters())):
+            raise InputError("unknown parameters", where="state", got=", ".join(extra))
+        return networks
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Overwrite the parameters in place (an optimiser keeps its hold on them)."""
+        other = self.from_state(self.settings, state)
+        if other.n_members != self.n_members:
+            raise InputError(
+                "another number of members", where="state", expected=self.n_members, got=other.n_members
+            )
+        for mine, theirs in zip(self.parameters(), other.parameters()):
+            mine.copy_(theirs)
+
+    def _map(self, function: Any) -> Self:
+        weights = [[function(tensor) for tensor in layers] for layers in self.weights]
+        biases = [[function(tensor) for tensor in layers] for layers in self.biases]
+        return type(self)(self.settings, weights, biases)
+
+    def to(self, dtype: torch.dtype | None = None, device: str | torch.device | None = None) -> Self:
+        """Return a copy in another type or on another device."""
+        return self._map(lambda tensor: tensor.detach().to(device=device, dtype=dtype, copy=True))
+
+    def member(self, number: int) -> Self:
+        """Return a copy of one member as networks of their own."""
+        return self._map(lambda tensor: tensor.detach()[number : number + 1].clone())
+
+    @classmethod
+    def stack(cls, members: Sequence["AtomicNetworks"]) -> Self:
+        """Join networks of equal settings into one committee."""
+        first = members[0]
+        if any(member.settings != first.settings for member in members):
+            raise InputError("members of a committee need the same settings", where="stack")
+        parameters = [member.named_parameters() for member in members]
+        joined = {
+            name: torch.cat([p[name].detach() for p in parameters]).cpu().numpy() for name in parameters[0]
+        }
+        return cls.from_state(first.settings, joined)
+
+    @torch.no_grad()
+    def forward(self, features: Tensor, species: Tensor) -> Forward:
+        """Evaluate the networks, keeping what the derivatives need.
+
+        Parameters
+        ----------
+        features
+            Descriptors G (N, F).
+        species
+            Indices of the atoms' species (N,).
+        """
+        features = features.detach().to(device=self.device, dtype=self.dtype)
+        return Forward(self, features, species.to(self.device))
+
+    def energies_and_gradients(self, features: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
+        """Return e (M, N) in eV and g = de/dG (M, N, F)."""
+        forward = self.forward(features, species)
+        return forward.energies, forward.gradients()
+
+    def accumulate(
+        self, features: Tensor, species: Tensor, energy_bar: Tensor, tangent: Tensor | None = None
+    ) -> None:
+        """Evaluate, then add the parameter gradients (see `Forward.accumulate`)."""
+        self.forward(features, species).accumulate(energy_bar, tangent)
+
+    def add_gradient(
+        self, species: int, layer: int, pairs: Sequence[tuple[Tensor, Tensor]], bias_bar: Tensor
+    ) -> None:
+        """Add sum over pairs of left^T right to a weight's gradient and sum_n bias_bar to its bias's."""
+        weight, bias = self.weights[species][layer], self.biases[species][layer]
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+            bias.grad = torch.zeros_like(bias)
+        for left, right in pairs:
+            weight.grad.baddbmm_(left.mT.expand(self.n_members, -1, -1), right)
+        assert bias.grad is not None
+        bias.grad += bias_bar.sum(1)
+
+
+def _affine(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return inputs W + b for every member, (M, n, out)."""
+    return torch.baddbmm(bias.unsqueeze(1), inputs.expand(len(weight), -1, -1), weight)
+
+
+def _matmul(inputs: Tensor, weight: Tensor) -> Tensor:
+    """Return inputs W for every member, (M, n, out)."""
+    return torch.bmm(inputs.expand(len(weight), -1, -1), weight)
