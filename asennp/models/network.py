@@ -97,12 +97,12 @@ class Forward:
     def _run(self, species: int, index: Tensor, features: Tensor) -> _Branch:
         """Take the atoms of one species through the layers."""
         weights, biases = self._networks.weights[species], self._networks.biases[species]
-        branch = _Branch(index, [features[index].unsqueeze(0)], [], [], [], [])
+        branch = _Branch(index, [features.index_select(0, index).unsqueeze(0)], [], [], [], [])
         for weight, bias in zip(weights[:-1], biases[:-1]):
             z = _affine(branch.inputs[-1], weight, bias)
             branch.z.append(z)
             branch.inputs.append(gelu(z))
-        self.energies[:, index] = _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2)
+        self.energies.index_copy_(1, index, _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2))
         return branch
 
     @torch.no_grad()
@@ -112,7 +112,7 @@ class Forward:
             self._gradients = self.energies.new_empty((self._networks.n_members, *self._shape))
             for species, branch in enumerate(self._branches):
                 if branch is not None:
-                    self._gradients[:, branch.index] = self._reverse(species, branch)
+                    self._gradients.index_copy_(1, branch.index, self._reverse(species, branch))
         return self._gradients
 
     def _reverse(self, species: int, branch: _Branch) -> Tensor:
@@ -151,11 +151,11 @@ class Forward:
         for species, branch in enumerate(self._branches):
             if branch is None:
                 continue
-            bar = energy_bar[..., branch.index].reshape(-1, len(branch.index), 1)
+            bar = energy_bar.index_select(-1, branch.index).reshape(-1, len(branch.index), 1)
             if tangent is None:
                 self._accumulate_energy(species, branch, bar, frozen)
             else:
-                tilt = tangent[..., branch.index, :].reshape(-1, len(branch.index), self._shape[1])
+                tilt = tangent.index_select(-2, branch.index).reshape(-1, len(branch.index), self._shape[1])
                 self._accumulate_dual(species, branch, bar, tilt, frozen)
 
     def _accumulate_energy(self, species: int, branch: _Branch, bar: Tensor, frozen: Sequence[int]) -> None:
