@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from ase import units
+from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+
+from asennp.errors import InputError
+from asennp.evaluate import LatticeResult, compute_formation, compute_lattice
+
+
+class Noisy(Calculator):
+    """EMT rounded and jittered like a single-precision network, a different jitter at every frame."""
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        copy = atoms.copy()
+        copy.calc = EMT()
+        rng = np.random.default_rng(int(1e6 * abs(atoms.positions).sum()))
+        energy = copy.get_potential_energy() + 1e-5 * rng.normal()
+        forces = copy.get_forces() + 1e-4 * rng.normal(size=(len(atoms), 3))
+        stress = copy.get_stress() + 1e-6 * rng.normal(size=6)
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces, "stress": stress}
+
+
+def lj():
+    return LennardJones(sigma=2.5, epsilon=0.1, rc=7.5, smooth=False)
+
+
+def test_fcc_copper_reaches_the_minimum_of_a_scan():
+    result = compute_lattice(bulk("Cu", a=3.7), EMT(), fmax=1e-5, smax_GPa=1e-4)
+    scan = np.linspace(3.585, 3.595, 11)
+    energies = []
+    for a in scan:
+        atoms = bulk("Cu", a=a)
+        atoms.calc = EMT()
+        energies.append(atoms.get_potential_energy())
+    best = np.polynomial.Polynomial.fit(scan, energies, 2).deriv().roots()[0]
+    assert result.a == pytest.approx(best, abs=2e-4)
+    assert result.a == result.b == result.c or np.ptp([result.a, result.b, result.c]) < 1e-8
+    assert result.converged and result.spacegroup == "Fm-3m" and result.spacegroup_number == 225
+    assert result.volume_per_atom == pytest.approx(result.a**3 / 4)
+
+
+def test_conventional_parameters_do_not_depend_on_the_cell_setting():
+    small = compute_lattice(bulk("Cu", a=3.7), EMT())
+    large = compute_lattice(bulk("Cu", a=3.7, cubic=True) * (2, 1, 1), EMT())
+    assert large.a == pytest.approx(small.a, abs=2e-4) and len(large.atoms) == 8
+    assert large.energy_per_atom == pytest.approx(small.energy_per_atom, abs=1e-6)
+
+
+def test_hexagonal_cell_and_its_angles():
+    result = compute_lattice(bulk("Mg", a=2.7, c=4.6), lj())
+    assert result.spacegroup == "P6_3/mmc"
+    assert (result.alpha, result.beta, result.gamma) == pytest.approx((90.0, 90.0, 120.0), abs=1e-6)
+    # Lennard-Jones hcp is nearly ideal
+    assert result.c / result.a == pytest.approx(np.sqrt(8 / 3), abs=2e-3)
+    assert result.u is None
+
+
+def test_pressure_is_reached_and_enters_the_enthalpy():
+    result = compute_lattice(bulk("Cu", a=3.6), EMT(), pressure_GPa=20.0, fmax=1e-4, smax_GPa=1e-3)
+    atoms = result.atoms.copy()
+    atoms.calc = EMT()
+    assert -atoms.get_stress()[:3].mean() / units.GPa == pytest.approx(20.0, abs=2e-3)
+    expected = result.energy_per_atom + 20.0 * units.GPa * result.volume_per_atom
+    assert result.enthalpy_per_atom == pytest.approx(expected)
+
+
+def test_noise_ends_the_search_and_is_admitted():
+    noisy = compute_lattice(bulk("Cu", a=3.7, cubic=True), Noisy(), fmax=1e-7, smax_GPa=1e-6)
+    exact = compute_lattice(bulk("Cu", a=3.7), EMT())
+    assert not noisy.converged and noisy.n_steps < 120
+    assert noisy.a == pytest.approx(exact.a, abs=1e-3)
+    assert compute_lattice(bulk("Cu", a=3.7, cubic=True), Noisy(), fmax=1e-3, smax_GPa=0.02).converged
+
+
+def test_input_and_calculator_are_left_alone():
+    atoms = bulk("Cu", a=3.7)
+    before = atoms.copy()
+    compute_lattice(atoms, EMT())
+    assert atoms == before and atoms.calc is None and not atoms.constraints
+
+
+def test_double_precision_is_asked_for():
+    asked = []
+
+    class Single(LennardJones):
+        def with_dtype(self, name):
+            asked.append(name)
+            return EMT()
+
+    result = compute_lattice(bulk("Cu", a=3.7), Single())
+    assert asked == ["float64"] and result.a == pytest.approx(3.59, abs=0.01)
+
+
+def test_result_survives_json(tmp_path):
+    result = compute_lattice(bulk("Cu", a=3.6), EMT())
+    again = LatticeResult.from_json(result.to_json(tmp_path / "lattice.json"))
+    assert again.to_dict() == result.to_dict() and again.atoms == result.atoms
+
+
+def test_formation_orders_phases_and_refuses_what_cannot_be_resolved():
+    # EMT puts hcp copper a fraction of a meV/atom below fcc
+    phases = {"bcc": bulk("Cu", "bcc", a=2.9), "hcp": bulk("Cu", "hcp", a=2.6), "fcc": bulk("Cu", a=3.6)}
+    result = compute_formation(phases, EMT(), resolution_meV=5.0)
+    ground, second, third = result.energies_meV
+    assert result.ground_state == ground and {ground, second} == {"fcc", "hcp"} and third == "bcc"
+    assert result.energies_meV[ground] == 0.0 and 0.0 < result.energies_meV[second] < 5.0
+    assert result.unresolved == ((ground, second),)
+    with pytest.raises(InputError, match="below the calculator's resolution"):
+        result.energy_meV(second)
+    assert result.energy_meV("bcc") == result.energies_meV["bcc"] > 5.0
+
+
+def test_formation_refuses_mixed_compositions():
+    with pytest.raises(InputError, match="one composition"):
+        compute_formation({"a": bulk("Cu"), "b": bulk("Ni")}, EMT())
