@@ -64,15 +64,19 @@ def read_json(path: str | Path) -> Any:
 
 
 def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
-    """Append one record as a line and wait until it is on the disk."""
-    with open(path, "a") as file:
-        file.write(json.dumps(record, default=_plain) + "\n")
+    """Append one record as a line of its own and wait until it is on the disk."""
+    with open(path, "ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # a line torn by a kill: end it, so that it spoils no other
+                file.write(b"\n")
+        file.write(json.dumps(record, default=_plain).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Read records; a last line torn by a kill is left out (it was never promised)."""
+    """Read records; a line torn by a kill is left out (it was never promised)."""
     path = Path(path)
     if not path.exists():
         return []

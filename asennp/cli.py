@@ -1,0 +1,176 @@
+"""The command line: parse, call, print. No logic of its own."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from asennp import __version__
+from asennp.config import Config, dump_config, load_config, preset_names
+from asennp.errors import InputError
+from asennp.files import read_json, write_atomic
+from asennp.progress import console
+from asennp.run import RunFolder
+from asennp.stages.graph import STAGES
+
+app = typer.Typer(
+    help="Neural network potentials for ionic solids, as ASE objects.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+Source = Annotated[str, typer.Argument(help="A preset's name, or a YAML file.", metavar="PRESET|CONFIG.yaml")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder; ./NAME if left out.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        help="KEY=VALUE that wins over the file, e.g. -s sample.steps=20000.",
+        metavar="KEY=VALUE",
+    ),
+]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+
+PROJECT, STAGE, MODEL = "Runs", "Stages (each runs what it stands on, and stops there)", "Models"
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if version:
+        print(f"asennp {__version__}")
+        raise typer.Exit
+
+
+def _overrides(settings: list[str] | None) -> dict[str, Any]:
+    values = {}
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError("not of the form KEY=VALUE", where="--set", got=setting)
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def _flow(config: Config, out: Path | None, until: str) -> RunFolder:
+    """Execute the recipe's flow on quacc's own engine (none): the one orchestrator."""
+    run = RunFolder.create(out or Path(config.name), config)
+    with run.lock():
+        from quacc import change_settings
+
+        with change_settings({"WORKFLOW_ENGINE": None}):
+            from asennp.recipes import zno_flow
+
+            zno_flow(str(run.path), until=until)
+    return run
+
+
+@app.command(rich_help_panel=PROJECT)
+def run(source: Source, out: Out = None, set_: Settings = None) -> None:
+    """Run everything from sampling to the report; started again, continue or say that all is done."""
+    folder = _flow(load_config(source, _overrides(set_)), out, "report")
+    floor = read_json(folder.path / "report" / "summary.json")["floor"]
+    for line in floor:
+        mark = "[green]pass[/]" if line["passed"] else "[red]FAIL[/]"
+        console.print(f"  {mark}  {line['text']}")
+    console.print(f"report: {folder.path / 'report.html'}", style="bold")
+    if not all(line["passed"] for line in floor):
+        console.print("the run ended below its floor: see the lines marked FAIL", style="red")
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PROJECT)
+def init(source: Source, out: Out = None, set_: Settings = None) -> None:
+    """Make a run folder with the complete configuration, and run nothing."""
+    config = load_config(source, _overrides(set_))
+    folder = RunFolder.create(out or Path(config.name), config)
+    console.print(f"{folder.path / 'config.yaml'}")
+
+
+@app.command(rich_help_panel=PROJECT)
+def status(folder: RunArgument) -> None:
+    """Say which stages of a run folder are done."""
+    opened = RunFolder(folder)
+    for name, stage in STAGES.items():
+        record = opened.done(name)
+        state = f"done, {record['seconds']:.0f} s" if record else "-"
+        console.print(f"{name:10} {state:14} {stage.title}")
+
+
+@app.command(rich_help_panel=PROJECT)
+def schema() -> None:
+    """Print the JSON schema of a configuration: every key with its kind, default and meaning."""
+    print(json.dumps(Config.model_json_schema(), indent=1))
+
+
+@app.command(rich_help_panel=PROJECT)
+def preset(
+    name: Annotated[str | None, typer.Argument(help="Preset to print; without it their names.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write to a new file instead.")] = None,
+) -> None:
+    """Print a preset with every key filled in, to start one's own YAML from."""
+    if name is None:
+        print("\n".join(preset_names()))
+        return
+    text = dump_config(load_config(name))
+    if write is None:
+        print(text, end="")
+    elif write.exists():
+        raise InputError("exists already", where=write, do="choose another name")
+    else:
+        write_atomic(write, text)
+
+
+def _add_stage(name: str) -> None:
+    def command(source: Source, out: Out = None, set_: Settings = None) -> None:
+        folder = _flow(load_config(source, _overrides(set_)), out, name)
+        console.print(f"{folder.path / name}", style="bold")
+
+    stage = STAGES[name]
+    needs = f" (after {', '.join(stage.after)})" if stage.after else ""
+    command.__doc__ = f"Run {stage.title}{needs}."
+    app.command(name, rich_help_panel=STAGE)(command)
+
+
+for _name in STAGES:
+    _add_stage(_name)
+
+
+@app.command(rich_help_panel=MODEL)
+def doctor(model: Annotated[str, typer.Argument(help="A shipped model's name, or a file.")]) -> None:
+    """Describe a model file: what it is made of, trained on, and whether it is whole."""
+    from asennp.models import load_model
+    from asennp.models.model import describe
+
+    print(describe(load_model(model)))
+
+
+def main() -> None:
+    """Run the command line; bad input ends with exit code 2 and one message, a failed run with 1."""
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        if debug:
+            raise
+        print(f"asennp: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"asennp: {type(error).__name__}: {error}\n  to do: --debug before the command shows where",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,364 @@
+"""The one schema of a run: every key of a preset or of a user's YAML, with its unit and default.
+
+``asennp schema`` prints it as JSON schema. Unknown keys are errors that name the nearest known key.
+"""
+
+import typing
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from asennp.errors import InputError, nearest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Axis = tuple[float, float, Annotated[int, Field(ge=8)]]
+
+
+class PhaseConfig(_Section):
+    """One crystal structure of the compound."""
+
+    prototype: Literal["rocksalt", "zincblende", "wurtzite"]
+    a: Positive
+    """Lattice constant a (Å) in the empirical potential."""
+    c: Positive | None = None
+    u: float | None = None
+
+
+class SystemConfig(_Section):
+    """The compound: species with formal charges, and its phases."""
+
+    charges: dict[str, float]
+    """Formal charge of each species (e)."""
+    phases: dict[str, PhaseConfig]
+
+    @model_validator(mode="after")
+    def _binary_and_neutral(self) -> "SystemConfig":
+        for symbol in self.charges:
+            if symbol not in atomic_numbers:
+                raise ValueError(f"unknown element {symbol!r}; {nearest(symbol, atomic_numbers)}")
+        if len(self.charges) != 2:
+            raise ValueError(f"a compound of two species is expected, got {len(self.charges)}")
+        if abs(sum(self.charges.values())) > 1e-9:
+            raise ValueError(f"formal charges of a 1:1 compound must cancel, got {self.charges}")
+        return self
+
+
+class PotentialConfig(_Section):
+    """The empirical potential that samples and pretrains."""
+
+    name: str
+    """A shipped potential's name, or a file of the same form."""
+    cutoff: Positive = 10.0
+    """Short-range cut-off (Å)."""
+    accuracy: Annotated[float, Field(gt=1e-14, lt=1e-1)] = 1e-6
+    """Relative force error of the Coulomb sum."""
+    guard: bool = True
+    """Repulsive splice inside the inner maximum of the pair potential (counted, reported)."""
+
+
+class WangLandauConfig(_Section):
+    """How the partial enthalpy is built."""
+
+    interval: Count = 100
+    """MD steps between two updates."""
+    ln_f: Positive = 1.0
+    """First modification factor, ln f."""
+    kernel_nodes: Positive = 1.5
+    """Width of the update kernel, in mesh nodes."""
+    schedule: Literal["constant", "flatness"] = "constant"
+    temperature_range_K: tuple[Positive, Positive] = (500.0, 8000.0)
+    """Bounds of the microcanonical temperature T0/alpha, by limiting the slope of the surface."""
+
+
+class WalkerConfig(_Section):
+    """One MOMT run."""
+
+    phase: str
+    """Phase of the start."""
+    star: Literal["sc", "fcc", "bcc"]
+    cells: tuple[Count, Count, Count] = (2, 2, 2)
+    """Conventional cubic cells along each edge."""
+    enthalpy: Axis
+    """Mesh in H = U + PV (eV): low, high, nodes."""
+    order: Axis
+    """Mesh in the order parameter: low, high, nodes."""
+
+
+class SampleConfig(_Section):
+    """MOMT sampling with the empirical potential."""
+
+    walkers: dict[str, WalkerConfig]
+    steps: Count
+    timestep_fs: Positive = 1.0
+    temperature_K: Positive = 2000.0
+    pressure_bar: float = 1.0
+    frame_interval: Count = 100
+    checkpoint_interval: Count = 10_000
+    wang_landau: WangLandauConfig = WangLandauConfig()
+
+
+class TensileConfig(_Section):
+    """Tensile MD with the empirical potential: frames nobody trains on."""
+
+    phase: str
+    cells: tuple[Count, Count, Count] = (2, 2, 2)
+    temperature_K: Positive = 300.0
+    timestep_fs: Positive = 1.0
+    equilibration_steps: int = 1000
+    rate_A_per_ps: Positive = 0.002
+    axis: Literal[0, 1, 2] = 0
+    mode: Literal["plane-strain"] = "plane-strain"
+    steps: Count
+    frame_interval: Count = 100
+    labelled: Count
+    """Frames labelled by the teacher, evenly spaced along the pull."""
+
+
+class NetworkConfig(_Section):
+    """ANI descriptor and network."""
+
+    hidden: tuple[Count, ...] = (224, 192, 160)
+    radial_cutoff: Positive = 6.9
+    angular_cutoff: Positive = 3.5
+
+
+class FitConfig(_Section):
+    """One training stage (the loss weights a, b, c are meant for Hartree and Å)."""
+
+    energy_weight: float
+    force_weight: float
+    stress_weight: float
+    epochs: Count
+    lr: Positive
+    lr_bias: Positive | None = None
+    """Learning rate of the biases; a tenth of `lr` if left out."""
+    batch_size: Count = 64
+    plateau_factor: Positive = 0.5
+    plateau_patience: Count = 100
+    select: Literal["energy_rmse", "force_mae", "stress_rmse", "loss"] = "energy_rmse"
+    frozen_layers: tuple[int, ...] = ()
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class DistillConfig(_Section):
+    """Committee active learning on the pool, less the test blocks that nothing else sees."""
+
+    test_fraction: Annotated[float, Field(ge=0.15, lt=0.5)] = 0.15
+    """Share of test frames among all labelled ones; drawn from held-out blocks of the trajectories."""
+    block_steps: Count = 2000
+    """Length of a block, in MD steps."""
+    initial: Count
+    """Frames of the first set."""
+    chunk: Count
+    """Frames screened a round."""
+    cap: Count = 100
+    """Most frames taken a round."""
+    threshold_sd: float = 3.0
+    """A frame is taken when its score exceeds mean + this many standard deviations."""
+    members: Annotated[int, Field(ge=2)] = 5
+    hidden: tuple[Count, ...] | None = None
+    """Network of the committee; the network of the run if left out."""
+    curve_frames: Count = 400
+    """Frames of the pool on which the learning curve is measured."""
+    fit: FitConfig
+
+
+class LabelConfig(_Section):
+    """High-fidelity labels by any ASE calculator."""
+
+    teacher: str = "chgnet"
+    """A known teacher's name, or ``package.module:Class`` of an ASE calculator."""
+    arguments: dict[str, Any] = {}
+    """Keyword arguments of the calculator."""
+    scale_spread: Annotated[float, Field(ge=0, lt=0.1)] = 0.02
+    """Half-width of the random isotropic scaling around the teacher's equilibrium."""
+    crystals: int = 0
+    """Strained and displaced crystals of each phase added to the distilled frames."""
+    crystal_strain: Positive = 0.02
+    crystal_displacement_A: Positive = 0.08
+    chunk: Count = 8
+    """Frames a worker labels between two writes."""
+    max_force_eV_A: Positive = 50.0
+    """A label with a larger force is recorded as failed."""
+
+
+class ChargeConfig(_Section):
+    """The training-free sweep of the effective charge."""
+
+    q_max: Positive = 2.0
+    q_step: Positive = 0.01
+    epsilon_inf: tuple[Positive, Positive]
+    """Range of the high-frequency dielectric constant."""
+    epsilon_0: tuple[Positive, Positive]
+    """Range of the static dielectric constant."""
+    source: str
+    """Where the dielectric constants are from."""
+    use: Literal["regressed", "plain", "dielectric"] | Positive = "regressed"
+    """The estimate trained on, or a charge (e) of the user's own."""
+    bootstrap: Count = 200
+    splits: Count = 8
+
+
+class TrainingConfig(_Section):
+    """Transfer to the teacher's labels."""
+
+    members: Annotated[int, Field(ge=2)] = 3
+    target: Literal["energy", "free_energy"] = "energy"
+    direct: FitConfig
+    transfer: FitConfig
+    fine_tune: FitConfig | None = None
+
+
+class EvaluateConfig(_Section):
+    """What is measured of the trained model."""
+
+    nvt_ps: Positive = 2.0
+    nvt_temperature_K: Positive = 300.0
+    pull_steps: Count = 2000
+    pull_rate_A_per_ps: Positive = 1.0
+    strain: Positive = 0.005
+    relaxed_ions: bool = True
+
+
+class FloorConfig(_Section):
+    """The least a run must reach; below it the run says which line failed and exits with 1."""
+
+    wang_landau_updates: Count = 300
+    order_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+    force_mae_fraction: Annotated[float, Field(gt=0, le=1)] = 0.4
+
+
+class Config(_Section):
+    """One run, from the empirical potential to the report."""
+
+    name: str
+    seed: int = 1
+    workers: Count = 2
+    """Processes side by side, one thread each."""
+    system: SystemConfig
+    potential: PotentialConfig
+    sample: SampleConfig
+    tensile: TensileConfig
+    distill: DistillConfig
+    network: NetworkConfig = NetworkConfig()
+    pretrain: FitConfig
+    label: LabelConfig = LabelConfig()
+    charge: ChargeConfig
+    train: TrainingConfig
+    evaluate: EvaluateConfig = EvaluateConfig()
+    floor: FloorConfig = FloorConfig()
+
+    @model_validator(mode="after")
+    def _phases_exist(self) -> "Config":
+        used = {f"sample.walkers.{k}.phase": w.phase for k, w in self.sample.walkers.items()}
+        used["tensile.phase"] = self.tensile.phase
+        for key, phase in used.items():
+            if phase not in self.system.phases:
+                raise ValueError(f"{key}: no phase {phase!r}; {nearest(phase, self.system.phases)}")
+        return self
+
+
+def preset_names() -> list[str]:
+    """Return the names of the shipped presets."""
+    folder = resources.files("asennp.data") / "presets"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a preset by name, or a YAML file.
+
+    Parameters
+    ----------
+    source
+        A preset's name or a path that ends in .yaml or .yml.
+    overrides
+        Dotted keys to values that win over the file, e.g. ``{"sample.steps": 1000}``.
+
+    Raises
+    ------
+    InputError
+        Unknown preset, unreadable file, or a key that is unknown, missing or of a wrong value.
+    """
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError("no such file", where=path, do="name a file, or a preset")
+        text, where = path.read_text(), str(path)
+    elif str(source) in preset_names():
+        text = (resources.files("asennp.data") / "presets" / f"{source}.yaml").read_text()
+        where = f"preset {source}"
+    else:
+        raise InputError(
+            f"no preset {str(source)!r}",
+            expected="a preset's name, or a file ending in .yaml",
+            do=nearest(str(source), preset_names()),
+        )
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError("not a YAML file", where=where, got=str(error).replace("\n", " ")) from None
+    if not isinstance(values, dict):
+        raise InputError("not a mapping of keys", where=where, got=type(values).__name__)
+    for key, value in (overrides or {}).items():
+        _set(values, key, value)
+    return parse_config(values, where)
+
+
+def parse_config(values: dict[str, Any], where: str) -> Config:
+    """Validate a mapping; errors are collected into one message that names each key."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise InputError("\n  ".join([f"{len(lines)} key(s) cannot be used", *lines]), where=where) from None
+
+
+def dump_config(config: Config) -> str:
+    """Return the complete configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[last] = value
+
+
+def _explain(detail: Any) -> str:
+    """Turn one of pydantic's findings into: key, what, expected, got, nearest."""
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location) or "(whole)"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(location[-1], _fields_at(location[:-1]))}"
+    if detail["type"] == "missing":
+        return f"{key}: missing key"
+    message = detail["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(detail["input"], (dict, BaseModel)) else f", got {detail['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}{got}"
+
+
+def _fields_at(location: list[str]) -> list[str]:
+    """List the keys the schema knows at a place."""
+    kind: Any = Config
+    for part in location:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            if part not in kind.model_fields:
+                continue
+            kind = kind.model_fields[part].annotation
+        elif typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+        options = [a for a in typing.get_args(kind) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if options and typing.get_origin(kind) is not dict:
+            kind = options[0]
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

@@ -1,0 +1,56 @@
+"""The stages, what each stands on, and the sections of the configuration each reads."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the run.
+
+    Parameters
+    ----------
+    name
+        Name of its module, its function and its sub-folder.
+    title
+        What it does, for people.
+    after
+        Stages whose files it reads.
+    sections
+        Parts of the configuration that its result depends on, besides the seed.
+    """
+
+    name: str
+    title: str
+    after: tuple[str, ...]
+    sections: tuple[str, ...]
+
+    def function(self) -> Any:
+        """Import and return the stage's function ``(config, folder, upstream) -> StageOutput``."""
+        return getattr(import_module(f"asennp.stages.{self.name}"), self.name)
+
+
+def _table(*rows: tuple[str, str, str, str]) -> dict[str, Stage]:
+    return {
+        name: Stage(name, title, tuple(after.split()), tuple(sections.split()))
+        for name, title, after, sections in rows
+    }
+
+
+STAGES = _table(
+    ("sample", "MOMT sampling", "", "system potential sample"),
+    ("tensile", "tensile sampling", "", "system potential tensile"),
+    ("distill", "distillation", "sample", "system potential network distill"),
+    ("pretrain", "pretraining on atomic energies", "distill", "system potential network pretrain"),
+    ("label", "labels by the teacher", "distill tensile", "system potential label tensile"),
+    ("qeff", "effective charge", "label", "system charge network"),
+    ("train", "transfer to the residual", "pretrain label qeff", "system network train"),
+    ("evaluate", "evaluation", "train label", "system label evaluate"),
+    (
+        "report",
+        "report",
+        "sample tensile distill pretrain label qeff train evaluate",
+        "system sample tensile charge floor",
+    ),
+)
