@@ -5,8 +5,8 @@ Inside the package everything is in ASE's units; a name says so where it is not.
 
 from ase import units
 
-#: e^2 / (4 pi eps0) in eV Å, as LAMMPS's ``metal`` units have it; the reference data use it.
-COULOMB_EV_A = 14.399645
+#: e^2 / (4 pi eps0) in eV Å (CODATA 2018); LAMMPS's ``metal`` units round it to 14.399645.
+COULOMB_EV_A = 14.39964547842567
 #: Energy unit of TorchANI and of the papers' loss weights (CODATA 2014, as TorchANI has it), in eV.
 HARTREE_EV = 27.211386024367243
 #: 1 eV/Å^3 in GPa and in MPa.

@@ -1,0 +1,200 @@
+"""Neighbour lists: one facade over vesin, in a canonical order.
+
+A pair (i, j, S) stands for atom `i` and the image of atom `j` shifted by the integers `S` of the
+cell vectors, for the positions as given (they may lie outside the cell):
+d = r_j + S·cell - r_i.
+Pairs are sorted by i, then j, then S, and a half list keeps i < j, or for an atom with its own image
+the lexicographically positive S. The order of those pairs that lie inside a cut-off therefore never
+depends on the age or the reach of the list they came from, and sums over them are repeatable to the
+last bit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.geometry import complete_cell
+
+from asennp.errors import InputError
+
+#: Cells of a smaller volume per atom (Å^3) are refused: nothing physical is so dense.
+SMALLEST_VOLUME_PER_ATOM = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of atoms within a cut-off.
+
+    Attributes
+    ----------
+    i, j
+        Atom indices, (P,).
+    shifts
+        Cell shifts of `j`, (P, 3), integers.
+    vectors
+        r_j + S·cell - r_i, (P, 3), Å.
+    distances
+        Lengths of `vectors`, (P,), Å.
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    shifts: np.ndarray
+    vectors: np.ndarray
+    distances: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.i)
+
+
+def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
+    """Refuse atoms no sum can be made over; return the cell's volume (Å^3, 0 without a cell).
+
+    Raises
+    ------
+    InputError
+        No atoms, positions or cell that are not finite, or a periodic cell without volume.
+    """
+    if len(positions) == 0:
+        raise InputError("there are no atoms", where="atoms", expected="at least one atom", got=0)
+    # a sum is finite exactly when every term is (short of overflow): one pass, no mask
+    if not np.isfinite(positions.sum()):
+        bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+        if len(bad):
+            raise InputError("positions are not finite", where="atoms", got=f"atoms {bad[:10].tolist()}")
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
+    if not np.isfinite(volume):
+        raise InputError("the cell is not finite", where="atoms.cell", got=cell.tolist())
+    if np.all(pbc) and volume < SMALLEST_VOLUME_PER_ATOM * len(positions):
+        raise InputError(
+            "a periodic cell has no volume",
+            where="atoms.cell",
+            expected=f"at least {SMALLEST_VOLUME_PER_ATOM} Å^3 per atom",
+            got=f"{volume:.3g} Å^3 for {len(positions)} atoms",
+            do="set the cell, or pbc=False",
+        )
+    return volume
+
+
+def _canonical(
+    i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int, full: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Orient (half lists only) and sort pairs."""
+    if not full:
+        s0, s1, s2 = shifts.T
+        negative = (s0 < 0) | ((s0 == 0) & ((s1 < 0) | ((s1 == 0) & (s2 < 0))))
+        flip = (i > j) | ((i == j) & negative)
+        i, j = np.where(flip, j, i), np.where(flip, i, j)
+        shifts = np.where(flip[:, None], -shifts, shifts)
+    if len(i) == 0:
+        return i, j, shifts
+    low = shifts.min(axis=0)
+    width = [int(w) for w in shifts.max(axis=0) - low + 1]
+    if n_atoms * n_atoms * width[0] * width[1] * width[2] < 2**62:
+        key = i * n_atoms + j
+        for axis in range(3):
+            key *= width[axis]
+            key += shifts[:, axis] - low[axis]
+        order = np.argsort(key)
+    else:
+        order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
+    return i[order], j[order], shifts[order]
+
+
+def _find(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, full: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from vesin import NeighborList  # imports torch where there is one: seconds
+
+    pbc = np.broadcast_to(np.asarray(pbc, bool), 3)
+    if not pbc.all():
+        cell = complete_cell(cell)  # open directions may come without a vector
+    i, j, shifts = NeighborList(cutoff=float(cutoff), full_list=full, n_threads=1).compute(
+        np.ascontiguousarray(positions, float), np.ascontiguousarray(cell, float), pbc, "ijS"
+    )
+    return _canonical(i.astype(np.int64), j.astype(np.int64), shifts.astype(np.int64), len(positions), full)
+
+
+def neighbor_pairs(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray | bool, cutoff: float, full: bool = False
+) -> Pairs:
+    """Find all pairs closer than `cutoff`, in canonical order.
+
+    Parameters
+    ----------
+    positions
+        (N, 3), Å; they need not lie inside the cell.
+    cell
+        (3, 3), rows are the cell vectors, Å; any shape, also thinner than the cut-off.
+    pbc
+        Periodicity, one or three booleans.
+    cutoff
+        Å.
+    full
+        Each pair in both directions; by default once (an atom and its own image also once).
+    """
+    positions, cell = np.asarray(positions, float), np.asarray(cell, float)
+    i, j, shifts = _find(positions, cell, np.asarray(pbc), cutoff, full)
+    vectors = positions[j] + shifts @ cell - positions[i]
+    return Pairs(i, j, shifts, vectors, np.sqrt(np.einsum("pa,pa->p", vectors, vectors)))
+
+
+class VerletPairs:
+    """A half list with a skin, reused while no pair can have come inside the cut-off.
+
+    With F = h0^-1 h the deformation of the cell since the list was made and u_i = r_i - r0_i F the
+    further displacements (their mean taken out), every pair left out of the list is still longer than
+    σ_min(F) (cutoff + skin) - 2 max|u|, with σ_min(F) >= 1 - |F - 1|. The list is made anew before
+    that falls below the cut-off; strain counts as well as motion.
+
+    The list holds pairs beyond the cut-off: skip them.
+
+    Parameters
+    ----------
+    cutoff, skin
+        Å.
+    """
+
+    def __init__(self, cutoff: float, skin: float = 1.0) -> None:
+        self.cutoff = float(cutoff)
+        self.skin = float(skin)
+        self.n_builds = 0
+        self._pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._positions = np.empty((0, 3))
+        self._cell = np.empty((3, 3))
+        self._pbc = np.zeros(3, bool)
+
+    def __getstate__(self) -> dict[str, float | int]:
+        """Pickle the settings only: the list itself is made anew."""
+        return {"cutoff": self.cutoff, "skin": self.skin}
+
+    def __setstate__(self, state: dict[str, float]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def update(
+        self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return i, j (P,) and shifts (P, 3), all int32, holding every pair within the cut-off."""
+        if self._pairs is None or not self._holds(positions, cell, pbc):
+            i, j, shifts = _find(positions, cell, pbc, self.cutoff + self.skin, full=False)
+            self._pairs = (i.astype(np.int32), j.astype(np.int32), shifts.astype(np.int32))
+            self._positions, self._cell = np.array(positions, float), np.array(cell, float)
+            self._pbc = np.array(pbc, bool)
+            self.n_builds += 1
+        return self._pairs
+
+    def _holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
+        if len(positions) != len(self._positions) or not np.array_equal(pbc, self._pbc):
+            return False
+        if np.array_equal(cell, self._cell) or not self._pbc.any():
+            moved = positions - self._positions
+            slack = self.skin
+        else:
+            deformation = np.linalg.solve(complete_cell(self._cell), complete_cell(cell))
+            moved = positions - self._positions @ deformation
+            strain = float(np.linalg.norm(deformation - np.eye(3)))
+            slack = self.skin - strain * (self.cutoff + self.skin)
+        if slack <= 0.0:
+            return False
+        moved -= moved.mean(axis=0)
+        return float(np.einsum("ia,ia->i", moved, moved).max()) < 0.25 * slack * slack
