@@ -1,0 +1,16 @@
+"""Neural network potentials: descriptor, atomic networks, and the model file that holds both."""
+
+from asennp.models.aev import AEVSettings, Descriptor, compute_aev, compute_descriptor
+from asennp.models.model import Model, load_model
+from asennp.models.network import AtomicNetworks, NetworkSettings
+
+__all__ = [
+    "AEVSettings",
+    "AtomicNetworks",
+    "Descriptor",
+    "Model",
+    "NetworkSettings",
+    "compute_aev",
+    "compute_descriptor",
+    "load_model",
+]
