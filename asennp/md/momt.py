@@ -1,0 +1,423 @@
+"""Multi-order multi-thermal molecular dynamics: isotropic MTK equations of motion under dH(H, O)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from ase import Atoms, units
+
+from asennp.errors import InputError
+from asennp.md.bias import Bias, bias_from_dict
+from asennp.md.chain import NoseHooverChain
+from asennp.md.dynamics import (
+    Evaluation,
+    RestartableDynamics,
+    check_pressure,
+    check_temperature,
+    draw_momenta,
+)
+from asennp.order import OrderParameter, order_from_dict
+from asennp.units import KB
+
+#: Bias intervals off the mesh in a row after which the log says so.
+_LONG_OUTSIDE = 50
+
+
+@dataclass(slots=True)
+class Point:
+    """What the equations of motion need at one configuration."""
+
+    evaluation: Evaluation
+    volume: float
+    enthalpy: float
+    orders: tuple[float, ...]
+    gradients: list[np.ndarray]
+    traces: list[float]
+    shift: float = 0.0
+    alpha: float = 1.0
+    gammas: tuple[float, ...] = ()
+
+
+class MOMT(RestartableDynamics):
+    """Sample exp(-(H + dH(H, O))/kT0) with H = U + P V: multi-order multi-thermal dynamics.
+
+    Nose-Hoover chains on the particles and on an isotropic Martyna-Tobias-Klein piston; total momentum
+    is zero, so N_f = 3N - 3 and the volume measure is V^(N-1). With alpha = 1 + d dH/dH, gamma = d dH/dO:
+
+        dp/dt   = alpha F - gamma dO/dr - (1 + 3/N_f) (p_e/W) p - chain
+        dp_e/dt = (1 + 3/N_f) sum p^2/m + 3V alpha (P_c - P) - gamma tr(dO/deps) - chain
+
+    P_c is the configurational pressure; alpha scales the virial and P, never the kinetic term. Conserved:
+    K + p_e^2/2W + H + dH + chains, less the work of the bias updates. Without bias this is plain NPT, with
+    ``pressure_au=None`` NVT (H = U).
+
+    Parameters
+    ----------
+    atoms
+        Structure with a calculator for energy, forces and stress. Atoms at rest get momenta from `rng`.
+    timestep
+        ASE time (``1.0 * units.fs``). Must suit modes sqrt(alpha) stiffer than the crystal's.
+    temperature_K, pressure_au
+        Reference temperature T0 and pressure P (eV/Å^3); no pressure: fixed cell.
+    order
+        Order parameter, or several, one an axis of the bias after the enthalpy.
+    bias
+        `WangLandauBias` (learns unless frozen), `LinearBias`, or nothing.
+    wl_interval
+        Steps between two updates of the bias.
+    rng, trajectory, logfile, loginterval, append_trajectory, walker
+        See `RestartableDynamics`.
+    tdamp, pdamp
+        Time constants of thermostat and barostat, ASE time; 100 fs and 1000 fs if not given.
+    chain_length
+        Members of each chain.
+
+    References
+    ----------
+    Martyna, Tobias, Klein, J. Chem. Phys. 101 (1994) 4177, doi:10.1063/1.467468.
+    """
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        timestep: float,
+        temperature_K: float,
+        pressure_au: float | None,
+        order: OrderParameter | Sequence[OrderParameter] | None = None,
+        bias: Bias | None = None,
+        wl_interval: int = 100,
+        rng: np.random.Generator | None = None,
+        trajectory: str | Path | None = None,
+        logfile: str | Path | None = None,
+        loginterval: int = 100,
+        append_trajectory: bool = False,
+        walker: int = 0,
+        tdamp: float | None = None,
+        pdamp: float | None = None,
+        chain_length: int = 3,
+    ) -> None:
+        self.temperature_K = check_temperature(temperature_K)
+        self.pressure_au = None if pressure_au is None else check_pressure(pressure_au)
+        self.orders = _as_orders(order, atoms)
+        self.bias = bias
+        self.wl_interval = int(wl_interval)
+        self.tdamp = 100.0 * units.fs if tdamp is None else float(tdamp)
+        self.pdamp = 1000.0 * units.fs if pdamp is None else float(pdamp)
+        self.chain_length = int(chain_length)
+        if len(atoms) < 2:
+            raise InputError("one atom with its momentum taken out cannot move", where="atoms")
+        if self.wl_interval < 1:
+            raise InputError("must be 1 or more", where="wl_interval", got=wl_interval)
+        self._check_bias()
+        super().__init__(
+            atoms,
+            timestep,
+            rng=rng,
+            trajectory=trajectory,
+            logfile=logfile,
+            loginterval=loginterval,
+            append_trajectory=append_trajectory,
+            walker=walker,
+            needs_stress=pressure_au is not None,
+        )
+        draw_momenta(atoms, self.temperature_K, rng)
+        momenta = atoms.arrays["momenta"]
+        momenta -= self.masses * (momenta.sum(axis=0) / self.masses.sum())
+        self._set_up_piston()
+        self.bias_work = 0.0
+        self.n_bias_updates = 0
+        self._outside_in_a_row = 0
+        self._point: Point | None = None
+
+    def _check_bias(self) -> None:
+        if self.bias is None:
+            return
+        if self.bias.n_orders != len(self.orders):
+            raise InputError(
+                "bias and order parameters do not match",
+                where="order",
+                expected=f"{self.bias.n_orders} order parameter(s), one an axis after the enthalpy",
+                got=len(self.orders),
+            )
+        self.bias.check(self.temperature_K, self.pressure_au)
+
+    def _set_up_piston(self) -> None:
+        kT = KB * self.temperature_K
+        self.n_dof = 3 * len(self.atoms) - 3
+        self._thermostat = NoseHooverChain(self.n_dof, kT, self.tdamp, self.chain_length)
+        self._barostat = NoseHooverChain(1, kT, self.pdamp, self.chain_length)
+        self._piston_mass = (self.n_dof + 3) * kT * self.pdamp**2
+        self._piston = 0.0
+        self._inverse_masses = 1.0 / self.masses
+
+    # equations of motion -----------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Advance by one timestep: symmetric splitting, one force evaluation."""
+        half, dt = 0.5 * self.dt, self.dt
+        moving = self.pressure_au is not None
+        momenta = self.atoms.arrays["momenta"]
+        twice_kinetic = self._twice_kinetic(momenta)
+        if moving:
+            self._piston *= self._barostat.advance(self._piston**2 / self._piston_mass, half)
+        factor = self._thermostat.advance(twice_kinetic, half)
+        momenta *= factor
+        self._kick(momenta, half, twice_kinetic * factor * factor)
+        self._drift(momenta, dt)
+        self._point = self._look()
+        twice_kinetic = self._kick(momenta, half, None)
+        momenta *= self._thermostat.advance(twice_kinetic, half)
+        if moving:
+            self._piston *= self._barostat.advance(self._piston**2 / self._piston_mass, half)
+        if self.bias is not None and (self.nsteps + 1) % self.wl_interval == 0:
+            self._update_bias()
+
+    def _kick(self, momenta: np.ndarray, time: float, twice_kinetic: float | None) -> float:
+        """Move piston and particle momenta on; piston first before the drift, last after it.
+
+        `twice_kinetic` is sum p^2/m before the drift and None after it. Returns the present sum p^2/m.
+        """
+        point = self.point
+        forces = self._forces(point)
+        if self.pressure_au is None:
+            momenta += time * forces
+            return self._twice_kinetic(momenta) if twice_kinetic is None else twice_kinetic
+        if twice_kinetic is not None:
+            self._piston += time * self._piston_force(point, twice_kinetic)
+        drag = (1.0 + 3.0 / self.n_dof) * self._piston / self._piston_mass * time
+        momenta *= math.exp(-drag)
+        momenta += (time * _exprel(-drag)) * forces
+        if twice_kinetic is None:
+            twice_kinetic = self._twice_kinetic(momenta)
+            self._piston += time * self._piston_force(point, twice_kinetic)
+        return twice_kinetic
+
+    def _drift(self, momenta: np.ndarray, time: float) -> None:
+        positions = self.atoms.arrays["positions"]
+        growth = time * self._piston / self._piston_mass
+        if growth != 0.0:
+            positions *= math.exp(growth)
+            self.atoms.cell.array[...] *= math.exp(growth)
+        positions += (time * _exprel(growth)) * (momenta * self._inverse_masses)
+
+    def _forces(self, point: Point) -> np.ndarray:
+        """Return alpha F - sum gamma_k dO_k/dr, eV/Å."""
+        forces = point.evaluation.forces
+        if self.bias is None:
+            return forces
+        biased = point.alpha * forces
+        for gamma, gradient in zip(point.gammas, point.gradients):
+            biased -= gamma * gradient
+        return biased
+
+    def _piston_force(self, point: Point, twice_kinetic: float) -> float:
+        """Return dp_e/dt without its chain: (1 + 3/N_f) sum p^2/m - d(H + dH)/d ln L, eV."""
+        return (1.0 + 3.0 / self.n_dof) * twice_kinetic + self._virial(point)
+
+    def _virial(self, point: Point) -> float:
+        """Return 3V alpha (P_c - P) - sum gamma_k tr(dO_k/deps), eV; P_c = -tr(stress)/3."""
+        stress = point.evaluation.stress
+        assert stress is not None and self.pressure_au is not None
+        trace = float(stress[0, 0] + stress[1, 1] + stress[2, 2])
+        virial = -point.volume * (trace + 3.0 * self.pressure_au)
+        return point.alpha * virial - sum(g * t for g, t in zip(point.gammas, point.traces))
+
+    def _twice_kinetic(self, momenta: np.ndarray) -> float:
+        return float(np.einsum("ij,ij,ik->", momenta, momenta, self._inverse_masses))
+
+    # the bias ----------------------------------------------------------------------------------------
+
+    def _look(self) -> Point:
+        """Evaluate calculator, order parameters and bias at the present positions."""
+        evaluation = self._evaluation = self.evaluate()
+        atoms = self.atoms
+        volume = _volume(atoms)
+        enthalpy = evaluation.energy + (0.0 if self.pressure_au is None else self.pressure_au * volume)
+        values, gradients, traces = [], [], []
+        for order in self.orders:
+            value, gradient = order.evaluate(atoms)
+            values.append(value)
+            gradients.append(gradient)
+            traces.append(float(np.trace(order.strain_derivative(atoms))))
+        point = Point(evaluation, volume, enthalpy, tuple(values), gradients, traces)
+        self._lean(point)
+        return point
+
+    def _lean(self, point: Point) -> None:
+        if self.bias is not None:
+            point.shift, point.alpha, point.gammas = self.bias.evaluate(point.enthalpy, *point.orders)
+
+    def _update_bias(self) -> None:
+        """Let the bias learn the present point; the work of the change enters the conserved quantity."""
+        bias, point = self.bias, self.point
+        assert bias is not None
+        before, count = point.shift, bias.n_updates
+        bias.update(point.enthalpy, *point.orders)
+        if bias.n_updates != count:
+            self.n_bias_updates += 1
+            self._lean(point)
+            self.bias_work += point.shift - before
+        axis = bias.outside(point.enthalpy, *point.orders)
+        self._outside_in_a_row = 0 if axis is None else self._outside_in_a_row + 1
+        if axis is not None and self._outside_in_a_row == _LONG_OUTSIDE:
+            self._warn(
+                f"warning: {_LONG_OUTSIDE} bias intervals in a row off the mesh along {axis!r} "
+                f"(H = {point.enthalpy:.3f} eV, O = {point.orders}): widen it"
+            )
+
+    @property
+    def outside_in_a_row(self) -> int:
+        """Bias intervals spent off the mesh without a break until now."""
+        return self._outside_in_a_row
+
+    @property
+    def exploration_only(self) -> bool:
+        """Whether the bias changed during this run: its frames must not be reweighted."""
+        return self.n_bias_updates > 0
+
+    def _prepare(self) -> None:
+        """Evaluate the start, and refuse one that the mesh does not contain."""
+        point, bias = self._look(), self.bias
+        self._point = point
+        if self.nsteps > 0 or bias is None:
+            return
+        axis = bias.outside(point.enthalpy, *point.orders)
+        if axis is not None:
+            mesh = next(a for a in bias.axes if a.name == axis)  # type: ignore[attr-defined]
+            found = dict(zip([a.name for a in bias.axes], (point.enthalpy, *point.orders)))[axis]  # type: ignore[attr-defined]
+            width = mesh.high - mesh.low
+            low, high = min(mesh.low, found - 0.1 * width), max(mesh.high, found + 0.1 * width)
+            raise InputError(
+                "the mesh does not contain the start",
+                where=f"axis {axis!r}",
+                expected=f"{found:.6g} inside",
+                got=(mesh.low, mesh.high),
+                do=f"widen the axis to ({low:.6g}, {high:.6g}) or start from another structure",
+            )
+
+    # readings ----------------------------------------------------------------------------------------
+
+    def get_conserved_energy(self) -> float:
+        """Return K + p_e^2/2W + H + dH + chains - work of the bias updates, eV."""
+        point = self.point
+        total = 0.5 * self._twice_kinetic(self.atoms.arrays["momenta"]) + point.enthalpy + point.shift
+        total += self._thermostat.energy() - self.bias_work
+        if self.pressure_au is not None:
+            total += 0.5 * self._piston**2 / self._piston_mass + self._barostat.energy()
+        return total
+
+    def get_temperature(self) -> float:
+        """Return the kinetic temperature with N_f = 3N - 3, K; it stays at T0 under any bias."""
+        return self._twice_kinetic(self.atoms.arrays["momenta"]) / (self.n_dof * KB)
+
+    @property
+    def point(self) -> Point:
+        """The present energy, volume, enthalpy, orders and bias."""
+        if self._point is None:
+            self._prepare()
+        assert self._point is not None
+        return self._point
+
+    def _log_columns(self) -> list[tuple[str, str]]:
+        point = self.point
+        names = ["O"] if len(self.orders) == 1 else [f"O{k}" for k in range(len(self.orders))]
+        return [
+            ("H/eV", f"{point.enthalpy:16.6f}"),
+            ("U/eV", f"{point.evaluation.energy:16.6f}"),
+            ("V/A3", f"{point.volume:14.5f}"),
+            ("T/K", f"{self.get_temperature():10.2f}"),
+            *((name, f"{value:12.5f}") for name, value in zip(names, point.orders)),
+            ("dH/eV", f"{point.shift:14.6f}"),
+            ("alpha", f"{point.alpha:10.5f}"),
+            ("ln_f", f"{getattr(self.bias, 'ln_f', 0.0):12.4e}"),
+            ("conserved/eV", f"{self.get_conserved_energy():18.8f}"),
+        ]
+
+    def _frame_info(self) -> dict[str, Any]:
+        point = self.point
+        return {
+            "step": self.nsteps,
+            "walker": self.walker,
+            "potential_energy": point.evaluation.energy,
+            "enthalpy": point.enthalpy,
+            "order": point.orders[0] if len(point.orders) == 1 else list(point.orders),
+            "shift": point.shift,
+            "alpha": point.alpha,
+            "wl_updates": 0 if self.bias is None else self.bias.n_updates,
+        }
+
+    def todict(self) -> dict[str, Any]:
+        """Return a description for ASE's trajectory."""
+        return super().todict() | {"temperature_K": self.temperature_K, "pressure_au": self.pressure_au}
+
+    # restart -----------------------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "temperature_K": self.temperature_K,
+            "pressure_au": self.pressure_au,
+            "wl_interval": self.wl_interval,
+            "tdamp": self.tdamp,
+            "pdamp": self.pdamp,
+            "chain_length": self.chain_length,
+        }
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        values = {
+            "orders": [order.todict() for order in self.orders],
+            "bias": None if self.bias is None else self.bias.todict(),
+            "thermostat": self._thermostat.state(),
+            "barostat": self._barostat.state(),
+            "piston": self._piston,
+            "bias_work": self.bias_work,
+            "n_bias_updates": self.n_bias_updates,
+            "outside_in_a_row": self._outside_in_a_row,
+        }
+        arrays = {} if self.bias is None else self.bias.arrays()
+        return values, {f"bias/{name}": array for name, array in arrays.items()}
+
+    def _set_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._thermostat.set_state(values["thermostat"])
+        self._barostat.set_state(values["barostat"])
+        self._piston = values["piston"]
+        self.bias_work = values["bias_work"]
+        self.n_bias_updates = values["n_bias_updates"]
+        self._outside_in_a_row = values["outside_in_a_row"]
+
+    @classmethod
+    def _rebuild(
+        cls,
+        atoms: Atoms,
+        settings: dict[str, Any],
+        state: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        **common: Any,
+    ) -> Self:
+        if "order" not in common:
+            common["order"] = [order_from_dict(order) for order in state["orders"]]
+        own = {k.removeprefix("bias/"): v for k, v in arrays.items() if k.startswith("bias/")}
+        return cls(atoms, **settings, bias=bias_from_dict(state["bias"], own), **common)
+
+
+def _as_orders(
+    order: OrderParameter | Sequence[OrderParameter] | None, atoms: Atoms
+) -> tuple[OrderParameter, ...]:
+    if order is None:
+        return ()
+    orders = (order,) if isinstance(order, OrderParameter) else tuple(order)
+    for one in orders:
+        one.check(atoms)
+    return orders
+
+
+def _exprel(x: float) -> float:
+    """Return (e^x - 1)/x, 1 at x = 0."""
+    return math.expm1(x) / x if x != 0.0 else 1.0
+
+
+def _volume(atoms: Atoms) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = atoms.cell.array.tolist()
+    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
