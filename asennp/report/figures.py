@@ -1,0 +1,25 @@
+"""All figures of the report in one place; each takes arrays or results and returns a matplotlib figure."""
+
+from asennp.report.charge import plot_sweeps
+from asennp.report.learning import plot_curves, plot_scores, plot_stages
+from asennp.report.mechanics import plot_eos, plot_stability, plot_stress_strain
+from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_properties
+from asennp.report.sampling import plot_map, plot_walkers
+from asennp.report.structures import plot_structures
+
+__all__ = [
+    "PropertyRow",
+    "plot_curves",
+    "plot_eos",
+    "plot_map",
+    "plot_methods",
+    "plot_parity",
+    "plot_properties",
+    "plot_scores",
+    "plot_stability",
+    "plot_stages",
+    "plot_stress_strain",
+    "plot_structures",
+    "plot_sweeps",
+    "plot_walkers",
+]

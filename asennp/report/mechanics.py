@@ -1,0 +1,94 @@
+"""Figures of crystals under load and heat: equation of state, tension, a thermostatted run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from asennp.report.sampling import thin
+from asennp.report.style import (
+    BLUE,
+    FULL,
+    INK,
+    MUTED,
+    SLATE,
+    TEAL,
+    colours,
+    house_style,
+    legend,
+    new_figure,
+    panels,
+)
+
+
+@house_style
+def plot_eos(phases: Mapping[str, Any]) -> Any:
+    """Plot energy against volume of every phase, points and fitted curves, above the lowest minimum."""
+    colour = colours(phases)
+    lowest = min(eos.energy for eos in phases.values())
+    figure, axes = panels(1, 1, width=0.72 * FULL, height=3.0)
+    ax = axes[0, 0]
+    for name, eos in phases.items():
+        volumes = np.linspace(eos.volumes.min(), eos.volumes.max(), 80)
+        ax.plot(volumes, 1000.0 * (eos.evaluate(volumes) - lowest), color=colour[name], label=name)
+        ax.plot(eos.volumes, 1000.0 * (eos.energies - lowest), "o", color=colour[name])
+    ax.set_xlabel("Volume (Å³/atom)")
+    ax.set_ylabel("Energy above the ground state (meV/atom)")
+    legend(ax, loc="best")
+    return figure
+
+
+@house_style
+def plot_stress_strain(curves: Mapping[str, Any]) -> Any:
+    """Plot stress against strain of one or more tensile tests (``strain``, ``stress_GPa``), peak marked."""
+    colour = colours(curves)
+    figure, axes = panels(1, 1, width=0.72 * FULL, height=3.0)
+    ax = axes[0, 0]
+    for name, curve in curves.items():
+        strain, stress = 100.0 * np.asarray(curve.strain), np.asarray(curve.stress_GPa)
+        x, y = thin(strain, stress)
+        top = int(np.argmax(stress))
+        ax.plot(x, y, color=colour[name], label=name)
+        ax.plot([strain[top]], [stress[top]], "o", color=colour[name], markersize=5)
+        if top < len(stress) - 1:
+            ax.annotate(
+                f"{stress[top]:.1f} GPa", (strain[top], stress[top]), xytext=(0, 5), ha="center",
+                textcoords="offset points", color=colour[name], fontsize=7.5,
+            )  # fmt: skip
+    ax.axhline(0.0, color=MUTED, linewidth=0.8)
+    ax.margins(x=0.02, y=0.1)
+    ax.set_xlabel("Strain (%)")
+    ax.set_ylabel("Stress along the axis (GPa)")
+    legend(ax, loc="best")
+    return figure
+
+
+@house_style
+def plot_stability(result: Any) -> Any:
+    """Plot a thermostatted run (`StabilityResult`): temperature, energies, displacement, and the RDF."""
+    figure = new_figure(FULL, 3.9)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.7, 1.0))
+    axes = left.subplots(3, 1, sharex=True)
+    t, temperature, energy, conserved, away = thin(
+        result.time_ps, result.temperature_K, result.energy_meV, result.conserved_meV, result.displacement_A
+    )
+    axes[0].plot(t, temperature, color=BLUE, linewidth=1.0)
+    axes[0].axhline(result.target_K, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    axes[0].set_title("Temperature (K)")
+    axes[1].plot(t, energy, color=SLATE, linewidth=1.0, label="potential energy")
+    axes[1].plot(t, conserved, color=BLUE, linewidth=1.4, label="conserved quantity")
+    axes[1].set_title("Energy above the start (meV/atom)")
+    legend(axes[1], loc="upper right", bbox_to_anchor=(1.0, 1.28), ncols=2)
+    axes[2].plot(t, away, color=TEAL, linewidth=1.2)
+    axes[2].set_ylim(bottom=0.0)
+    axes[2].set_title("Largest displacement (Å)")
+    axes[2].set_xlabel("Time (ps)")
+    rdf = right.subplots()
+    rdf.fill_between(result.rdf_r_A, result.rdf, color=BLUE, alpha=0.16)
+    rdf.plot(result.rdf_r_A, result.rdf, color=BLUE, linewidth=1.2)
+    rdf.axhline(1.0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    rdf.set_ylim(bottom=0.0)
+    rdf.set_xlim(float(result.rdf_r_A[0]), float(result.rdf_r_A[-1]))
+    rdf.set_title("Radial distribution g(r)")
+    rdf.set_xlabel("Distance r (Å)")
+    return figure
