@@ -315,7 +315,8 @@ def describe(model: Model) -> str:
         f"{aev['radial_cutoff']} Å, {len(aev['angular_shifts'])} x {aev['n_sections']} angular to "
         f"{aev['angular_cutoff']} Å",
         f"networks     {model.n_members} member(s), {'-'.join(map(str, settings.widths))} "
-        f"{settings.activation}, {n_parameters} parameters each, {str(model.networks.dtype).removeprefix('torch.')}",
+        f"{settings.activation}, {n_parameters} parameters each, "
+        + str(model.networks.dtype).removeprefix("torch."),
         "offsets      " + _listed(model.offsets, "eV/atom"),
         "charges      " + _listed(model.charges, "e, added as a Coulomb sum"),
         f"ranges       {'of the training features' if model.ranges is not None else 'none'}",
