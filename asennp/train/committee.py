@@ -1,0 +1,114 @@
+"""A committee: members trained side by side in processes, then stacked into one model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from ase import Atoms
+
+from asennp.dataset import Store
+from asennp.errors import InputError
+from asennp.models.aev import AEVSettings
+from asennp.models.model import Model, load_model
+from asennp.processes import run_processes
+from asennp.results import Result
+from asennp.train.config import TrainConfig
+from asennp.train.fit import FitResult, fit
+
+
+@dataclass(frozen=True, eq=False)
+class CommitteeResult(Result):
+    """What the training of a committee gave.
+
+    Attributes
+    ----------
+    model
+        File of the committee.
+    members
+        Results of the members, in order.
+    """
+
+    model: str
+    members: tuple[FitResult, ...]
+
+
+def _fit_member(
+    config: TrainConfig,
+    frames: list[Atoms],
+    folder: str,
+    resume: Literal["auto", "never"],
+    init: str | None,
+    aev: AEVSettings | None,
+    charges: Mapping[str, float] | None,
+    parts: Mapping[str, Sequence[int]] | None,
+) -> FitResult:
+    torch.set_num_threads(1)
+    start = None if init is None else load_model(init)
+    return fit(config, frames, folder, resume, start, aev=aev, charges=charges, parts=parts, threads=1)
+
+
+def fit_committee(
+    configs: Sequence[TrainConfig],
+    data: Store | Sequence[Atoms],
+    out_dir: str | Path,
+    resume: Literal["auto", "never"] = "auto",
+    init: Sequence[str | Path] | str | Path | None = None,
+    *,
+    aev: AEVSettings | None = None,
+    charges: Mapping[str, float] | None = None,
+    parts: Sequence[Mapping[str, Sequence[int]]] | None = None,
+    workers: int = 2,
+) -> CommitteeResult:
+    """Train one member for each configuration and stack them.
+
+    Member k trains in ``out_dir/member-k`` as `fit` does, in a process of one thread, and resumes by
+    itself; the committee is written to ``out_dir/model.asennp``. The result does not depend on `workers`.
+
+    Parameters
+    ----------
+    configs
+        One for each member; they should differ in their seed.
+    data, resume, aev, charges
+        As for `fit`.
+    init
+        Model file to start from, for all members or one for each.
+    parts
+        Training and validation indices of each member; by default by the member's seed.
+    workers
+        Processes side by side.
+    """
+    if not configs:
+        raise InputError("a committee needs members", where="fit_committee")
+    frames = data.frames() if isinstance(data, Store) else list(data)
+    starts = [init] * len(configs) if init is None or isinstance(init, (str, Path)) else list(init)
+    splits = [None] * len(configs) if parts is None else list(parts)
+    if len(starts) != len(configs) or len(splits) != len(configs):
+        raise InputError(
+            "one start and one split for each member are needed",
+            where="fit_committee",
+            expected=len(configs),
+            got=f"{len(starts)} starts, {len(splits)} splits",
+        )
+    folder = Path(out_dir)
+    jobs = [
+        (
+            config,
+            frames,
+            str(folder / f"member-{k}"),
+            resume,
+            None if starts[k] is None else str(starts[k]),
+            aev,
+            None if charges is None else dict(charges),
+            splits[k],
+        )
+        for k, config in enumerate(configs)
+    ]
+    results = dict(run_processes(_fit_member, jobs, workers))
+    members = tuple(results[k] for k in range(len(configs)))
+    path = folder / "model.asennp"
+    Model.stack([load_model(member.model) for member in members]).save(path)
+    result = CommitteeResult(str(path), members)
+    result.to_json(folder / "result.json")
+    return result

@@ -1,0 +1,366 @@
+"""One training, from frames to a model file, read from top to bottom in `fit`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from asennp.dataset import Store, audit, split
+from asennp.errors import InputError
+from asennp.files import append_jsonl, cut_back, sha256_json
+from asennp.models.aev import AEVSettings
+from asennp.models.model import Model
+from asennp.models.network import AtomicNetworks, NetworkSettings
+from asennp.results import Result
+from asennp.train.batch import Batch, Map, loss_and_gradients, mapper
+from asennp.train.checkpoint import load_checkpoint, save_checkpoint
+from asennp.train.config import TrainConfig
+from asennp.train.data import Prepared, data_hash, prepare
+from asennp.train.losses import compute_loss
+from asennp.train.optimizers import Optimizers
+from asennp.train.prediction import Errors, compute_errors, predict_networks
+
+#: Seconds between checkpoints; the result does not depend on it.
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult(Result):
+    """What a training gave.
+
+    Attributes
+    ----------
+    model
+        File of the kept model.
+    best_epoch
+        Epoch (counted from 1) whose parameters were kept; 0 is the start.
+    epochs
+        Epochs run.
+    validation, training
+        Errors of the kept model.
+    history
+        Column -> values, one an epoch: loss, validation loss and errors, learning rate.
+    n_train, n_validation
+        Frames.
+    audit
+        The label audit, as text.
+    """
+
+    model: str
+    best_epoch: int
+    epochs: int
+    validation: Errors
+    training: Errors
+    history: dict[str, np.ndarray]
+    n_train: int
+    n_validation: int
+    audit: str
+
+
+def run_epoch(
+    networks: AtomicNetworks,
+    config: TrainConfig,
+    data: Prepared,
+    frames: np.ndarray,
+    offsets: np.ndarray,
+    optimizers: Optimizers,
+    epoch: int,
+    run: Map,
+) -> float:
+    """Take one pass over the training frames and return their mean loss on the way.
+
+    The order of the frames follows from seed and epoch alone, so a resumed run goes on as it was.
+    """
+    order = np.random.default_rng([config.seed, epoch]).permutation(frames)
+    optimizers.begin_epoch(epoch)
+    total = 0.0
+    for begin in range(0, len(order), config.batch_size):
+        batch = order[begin : begin + config.batch_size]
+        loss = loss_and_gradients(networks, config, data, batch, offsets, run)
+        optimizers.step()
+        total += loss.total * len(batch)
+    return total / len(order)
+
+
+def starting_offsets(
+    config: TrainConfig,
+    networks: AtomicNetworks,
+    data: Prepared,
+    frames: np.ndarray,
+    offsets: np.ndarray,
+    known: bool,
+    run: Map,
+) -> np.ndarray:
+    """Choose energy offsets (n_species,) so that the networks start with no mean error.
+
+    Networks that learn atomic energies from nothing start from each species' mean; otherwise one
+    shift, equal for all atoms, is added: the short-range, total and residual energies of one system
+    differ by eV an atom, and what networks learnt before keeps its mean (per formula unit).
+    """
+    atoms = data.atoms_of(frames)
+    if config.stage == "A-Train" and config.energy_weight > 0 and not known:
+        counts = np.bincount(data.species[atoms], minlength=len(offsets))
+        sums = np.bincount(data.species[atoms], weights=data.energies[atoms], minlength=len(offsets))
+        mean = sums.sum() / counts.sum()
+        offsets = np.where(counts > 0, sums / np.maximum(counts, 1), mean)
+    energies = np.concatenate(
+        [Batch(networks, data, frames[k : k + 64], run, False).energies for k in range(0, len(frames), 64)]
+    )
+    predicted = energies.sum() + offsets[data.species[atoms]].sum()
+    return offsets + (data.energy[frames].sum() - predicted) / len(atoms)
+
+
+def _start(
+    config: TrainConfig, frames: Sequence[Atoms], aev: AEVSettings | None, init: Model | None
+) -> tuple[AEVSettings, AtomicNetworks, np.ndarray]:
+    """Return descriptor settings, networks and offsets to begin with."""
+    dtype = getattr(torch, config.dtype)
+    if init is not None:
+        if aev is not None and aev != init.aev:
+            raise InputError(
+                "the initial model has another descriptor", where="aev", expected=init.aev, got=aev
+            )
+        if init.networks.n_members != 1:
+            raise InputError(
+                "a training starts from one member",
+                where="init",
+                got=f"{init.networks.n_members} members",
+                do="pass model.member(k)",
+            )
+        return init.aev, init.networks.to(dtype=dtype), init.offsets_array.copy()
+    if aev is None:
+        aev = AEVSettings(
+            species=tuple(sorted({s for frame in frames for s in frame.get_chemical_symbols()}))
+        )
+    settings = NetworkSettings(aev.length, len(aev.species), config.hidden)
+    networks = AtomicNetworks.random(settings, torch.Generator().manual_seed(config.seed), dtype=dtype)
+    return aev, networks, np.zeros(len(aev.species))
+
+
+def _tensors(networks: AtomicNetworks) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in networks.state().items()}
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _ranges(data: Prepared, frames: np.ndarray, aev: AEVSettings) -> np.ndarray:
+    """Return the smallest and largest value of each feature in training, (n_species, 2, length)."""
+    ranges = np.zeros((len(aev.species), 2, aev.length))
+    for number in range(len(aev.species)):
+        parts = [data.descriptors[k].features[data.descriptors[k].species == number] for k in frames]
+        features = np.concatenate(parts)
+        if len(features):
+            ranges[number] = features.min(axis=0), features.max(axis=0)
+    return ranges
+
+
+def _identity(
+    config: TrainConfig,
+    aev: AEVSettings,
+    networks: AtomicNetworks,
+    offsets: np.ndarray,
+    charges: Mapping[str, float],
+    frames: Sequence[Atoms],
+    parts: Mapping[str, np.ndarray],
+) -> str:
+    """Hash everything that decides the training. More epochs may follow, unless the schedule counts them."""
+    settings = config.todict()
+    if config.schedule != "cosine":
+        settings.pop("epochs")
+    start = [array.tolist() for array in networks.state().values()]
+    return sha256_json(
+        [settings, aev.todict(), sha256_json(start), offsets, dict(charges), data_hash(frames), dict(parts)]
+    )
+
+
+def _validate(
+    config: TrainConfig,
+    networks: AtomicNetworks,
+    offsets: np.ndarray,
+    data: Prepared,
+    frames: np.ndarray,
+    run: Map,
+) -> tuple[float, Errors]:
+    """Return the loss and the errors on some frames."""
+    prediction = predict_networks(networks, offsets, data, frames, run)
+    virial = None
+    shift = offsets[data.species[data.atoms_of(frames)]]
+    if config.stress_weight > 0:
+        virial = prediction.virial(data.volumes[frames])
+    energies = prediction.energies - shift
+    loss = compute_loss(config, data.targets(frames, offsets), energies, prediction.forces, virial)
+    return loss.total, compute_errors(prediction, data, frames)
+
+
+def _selected(config: TrainConfig, loss: float, errors: Errors) -> float:
+    value = loss if config.select == "loss" else float(getattr(errors, config.select))
+    if not np.isfinite(value):
+        raise InputError(
+            f"the selection quantity is {value}",
+            where=f"select = {config.select}",
+            do="lower lr_weights, or select a quantity that is labelled",
+        )
+    return value
+
+
+def _indices(
+    config: TrainConfig, frames: Sequence[Atoms], parts: Mapping[str, Sequence[int]] | None
+) -> dict[str, np.ndarray]:
+    """Return the indices of training and validation frames."""
+    if parts is None:
+        fractions = {"train": 1 - config.validation_fraction, "validation": config.validation_fraction}
+        return split(frames, fractions, config.seed)
+    chosen = {name: np.asarray(parts[name], dtype=int) for name in ("train", "validation")}
+    if not len(chosen["train"]) or not len(chosen["validation"]):
+        raise InputError("no frames to train or to validate on", where="parts")
+    if set(chosen["train"].tolist()) & set(chosen["validation"].tolist()):
+        raise InputError("training and validation share frames", where="parts")
+    return chosen
+
+
+def fit(
+    config: TrainConfig,
+    data: Store | Sequence[Atoms],
+    out_dir: str | Path,
+    resume: Literal["auto", "never"] = "auto",
+    init: Model | None = None,
+    *,
+    aev: AEVSettings | None = None,
+    charges: Mapping[str, float] | None = None,
+    parts: Mapping[str, Sequence[int]] | None = None,
+    threads: int | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> FitResult:
+    """Train the networks of one model.
+
+    Writes ``model.asennp`` (the kept parameters), ``checkpoint.pt``, ``history.jsonl`` and
+    ``result.json`` in `out_dir`. A killed training goes on from its checkpoint, and ends with the
+    same bits as one that was not killed (same machine, same number of threads).
+
+    Parameters
+    ----------
+    config
+        Settings.
+    data
+        Labelled frames: the targets themselves (residuals, where a baseline is used).
+    out_dir
+        Folder of this training alone.
+    resume
+        ``"auto"`` goes on from a checkpoint that is there; ``"never"`` starts anew.
+    init
+        One-member model to start from: its networks, descriptor, and offsets (shifted so that the
+        new energies have the same mean as the old).
+    aev
+        Descriptor of a new model; by default the published one for the elements of the frames.
+    charges
+        Charges of the Coulomb baseline that the model's calculator shall add, {element: e}; by
+        default those of `init`, or none.
+    parts
+        Indices of ``"train"`` and ``"validation"`` frames; by default split by block with the seed.
+    threads
+        Frames side by side; by default as many as torch uses.
+    progress
+        Called with each epoch's record.
+
+    Raises
+    ------
+    InputError
+        For a missing label, frames that do not fit the model, and a torn or foreign checkpoint.
+    """
+    # data
+    frames = data.frames() if isinstance(data, Store) else list(data)
+    found = audit(frames, require=config.needed_labels)
+    chosen = _indices(config, frames, parts)
+    train, validation = chosen["train"], chosen["validation"]
+    aev, networks, offsets = _start(config, frames, aev, init)
+    if charges is None:
+        charges = init.charges if init is not None else {}
+    identity = _identity(config, aev, networks, offsets, charges, frames, chosen)
+    threads = threads or torch.get_num_threads()
+    prepared = prepare(frames, aev, config.dtype, threads)
+
+    # start, or the checkpoint
+    folder = Path(out_dir)
+    checkpoint, log = folder / "checkpoint.pt", folder / "history.jsonl"
+    optimizers = Optimizers(networks, config)
+    history: list[dict[str, Any]] = []
+    with mapper(threads) as run:
+        if resume == "auto" and checkpoint.exists():
+            state = load_checkpoint(checkpoint, identity)
+            networks.load_state(_arrays(state["networks"]))
+            optimizers.load_state(state["optimizers"])
+            history, best, offsets = state["history"], state["best"], state["offsets"].numpy()
+            cut_back(log, state["log_size"])
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            log.unlink(missing_ok=True)
+            offsets = starting_offsets(config, networks, prepared, train, offsets, init is not None, run)
+            value, errors = _validate(config, networks, offsets, prepared, validation, run)
+            best = {"epoch": 0, "value": _selected(config, value, errors), "networks": _tensors(networks)}
+
+        # the loop
+        saved = time.monotonic()
+        for epoch in range(len(history), config.epochs):
+            loss = run_epoch(networks, config, prepared, train, offsets, optimizers, epoch, run)
+            value, errors = _validate(config, networks, offsets, prepared, validation, run)
+            selected = _selected(config, value, errors)
+            record = {
+                "epoch": epoch + 1,
+                "lr": optimizers.learning_rate,
+                "loss": loss,
+                "validation_loss": value,
+            }
+            record |= errors.to_dict()
+            optimizers.end_epoch(selected)
+            if selected < best["value"]:
+                best = {"epoch": epoch + 1, "value": selected, "networks": _tensors(networks)}
+            history.append(record)
+            append_jsonl(log, record)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or epoch + 1 == config.epochs:
+                state = {
+                    "networks": _tensors(networks),
+                    "optimizers": optimizers.state(),
+                    "history": history,
+                    "best": best,
+                    "offsets": torch.from_numpy(offsets),
+                    "log_size": log.stat().st_size,
+                }
+                save_checkpoint(checkpoint, identity, state)
+                saved = time.monotonic()
+            if progress is not None:
+                progress(record)
+
+        # the kept model
+        networks.load_state(_arrays(best["networks"]))
+        training = _validate(config, networks, offsets, prepared, train, run)[1]
+        validated = _validate(config, networks, offsets, prepared, validation, run)[1]
+    meta = {
+        "training": config.todict(),
+        "training_sha256": identity,
+        "best_epoch": best["epoch"],
+        "n_train": len(train),
+        "validation": {name: value for name, value in validated.to_dict().items() if np.isfinite(value)},
+    }
+    energies = {species: float(value) for species, value in zip(aev.species, offsets)}
+    path = folder / "model.asennp"
+    Model(aev, networks, energies, dict(charges), meta, _ranges(prepared, train, aev)).save(path)
+    result = FitResult(
+        model=str(path),
+        best_epoch=best["epoch"],
+        epochs=len(history),
+        validation=validated,
+        training=training,
+        history={name: np.array([record[name] for record in history]) for name in history[0]},
+        n_train=len(train),
+        n_validation=len(validation),
+        audit=found.text(),
+    )
+    result.to_json(folder / "result.json")
+    return result
