@@ -15,11 +15,13 @@ def _strip(ax: Any, name: str, span: tuple[float, float], height: float, colour:
     ax.plot([low, high], [height, height], transform=where, color=colour, linewidth=4.0, clip_on=False)
     if low == high:
         ax.plot([low], [height], transform=where, color=colour, marker="D", markersize=4.0, clip_on=False)
+    left = high > 0.6 * sum(ax.get_xlim())
     ax.annotate(
         name,
-        (high, height),
+        (low if left else high, height),
         xycoords=("data", "axes fraction"),
-        xytext=(6, 0),
+        xytext=(-7 if left else 7, 0),
+        ha="right" if left else "left",
         textcoords="offset points",
         va="center",
         color=MUTED,
@@ -74,12 +76,12 @@ def plot_sweeps(
         room = 0.11 * len(strips) + 0.02
         reach = top - bottom or 1.0
         ax.set_ylim(bottom - 0.32 * reach, top + 0.04 * reach + room * 1.4 * reach)
+        ax.set_xlim(q.min(), q.max())
         for k, (words, value) in enumerate(strips.items()):
             span = value if isinstance(value, tuple) else (float(value), float(value))
             colour = SLATE if words == "formal" else TEAL
             _strip(ax, words, span, 0.96 - 0.085 * k, colour)
         ax.set_title(name)
         ax.set_xlabel("Charge q (e)")
-        ax.set_xlim(q.min(), q.max())
     axes[0, 0].set_ylabel(f"MAE of the residual energy ({unit})")
     return figure

@@ -15,9 +15,9 @@ from asennp.report.style import (
     SLATE,
     colours,
     house_style,
-    legend,
     legend_above,
     panels,
+    plain_log,
 )
 
 
@@ -60,7 +60,7 @@ def plot_curves(
             ax.plot(steps, middle, color=colour[name], marker=marker, label=name)
         if log:
             ax.set_yscale("log")
-            _plain_log(ax.yaxis)
+            plain_log(ax.yaxis)
         else:
             ax.set_ylim(bottom=0.0)
         for words, x in (marks or {}).items():
@@ -73,17 +73,8 @@ def plot_curves(
         ax.set_ylabel(unit.rstrip(")"))
         ax.set_xlabel(x_label)
     if len(set(names)) > 1:
-        legend_above(figure, max(axes[0], key=lambda ax: len(ax.get_legend_handles_labels()[1])))
+        legend_above(figure, *axes[0])
     return figure
-
-
-def _plain_log(axis: Any) -> None:
-    """Label a logarithmic axis by plain numbers, at 1, 2 and 5."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 @house_style
@@ -110,21 +101,24 @@ def plot_scores(
         count, _ = np.histogram(clipped, edges)
         threshold = (thresholds or {}).get(name)
         above = edges[:-1] >= (threshold if threshold is not None else np.inf)
-        ax.bar(edges[:-1], count, np.diff(edges), align="edge", color=np.where(above, AMBER, SLATE))
+        for part, colour in ((~above, SLATE), (above, AMBER)):
+            heights = np.where(part, np.maximum(count, 1e-3), 1e-3)
+            ax.stairs(heights, edges, baseline=1e-3, fill=True, color=colour)
         ax.set_yscale("log")
         ax.set_ylim(bottom=0.7)
-        _plain_log(ax.yaxis)
+        plain_log(ax.yaxis)
         if threshold is not None:
             ax.axvline(threshold, color=INK, linewidth=1.0)
             chosen = int((values > threshold).sum())
             ax.annotate(
-                f"{chosen} of {len(values)} above\n{threshold:.3g} {unit}",
-                (threshold, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(4, -2),
+                f"{chosen} of {len(values)} above {threshold:.3g} {unit}",
+                (1.0, 1.0),
+                xycoords="axes fraction",
+                xytext=(0, 7),
                 textcoords="offset points",
-                va="top",
-                fontsize=7.5,
+                ha="right",
+                color=MUTED,
+                fontsize=7.0,
             )
         ax.grid(False, axis="x")
         ax.set_title(name)
@@ -158,5 +152,4 @@ def plot_stages(seconds: Mapping[str, float]) -> Any:
     ax.set_xlim(left=0.0)
     ax.grid(False, axis="y")
     ax.set_xlabel("Wall time (s)")
-    legend(ax)
     return figure

@@ -22,39 +22,41 @@ from asennp.report.style import (
 
 
 @house_style
-def plot_eos(phases: Mapping[str, Any]) -> Any:
-    """Plot energy against volume of every phase, points and fitted curves, above the lowest minimum."""
+def plot_eos(phases: Mapping[str, Any], width: float = 0.72 * FULL) -> Any:
+    """Plot energy against volume of every phase, points and fitted curves, above the lowest minimum.
+
+    `width` in inches; `style.HALF` fits two in a row.
+    """
     colour = colours(phases)
     lowest = min(eos.energy for eos in phases.values())
-    figure, axes = panels(1, 1, width=0.72 * FULL, height=3.0)
+    figure, axes = panels(1, 1, width=width, height=3.0)
     ax = axes[0, 0]
     for name, eos in phases.items():
         volumes = np.linspace(eos.volumes.min(), eos.volumes.max(), 80)
         ax.plot(volumes, 1000.0 * (eos.evaluate(volumes) - lowest), color=colour[name], label=name)
         ax.plot(eos.volumes, 1000.0 * (eos.energies - lowest), "o", color=colour[name])
     ax.set_xlabel("Volume (Å³/atom)")
-    ax.set_ylabel("Energy above the ground state (meV/atom)")
+    ax.set_ylabel("Energy (meV/atom)")
     legend(ax, loc="best")
     return figure
 
 
 @house_style
-def plot_stress_strain(curves: Mapping[str, Any]) -> Any:
-    """Plot stress against strain of one or more tensile tests (``strain``, ``stress_GPa``), peak marked."""
+def plot_stress_strain(curves: Mapping[str, Any], width: float = 0.72 * FULL) -> Any:
+    """Plot stress against strain of one or more tensile tests (``strain``, ``stress_GPa``), peak marked.
+
+    `width` in inches; `style.HALF` fits two in a row.
+    """
     colour = colours(curves)
-    figure, axes = panels(1, 1, width=0.72 * FULL, height=3.0)
+    figure, axes = panels(1, 1, width=width, height=3.0)
     ax = axes[0, 0]
     for name, curve in curves.items():
         strain, stress = 100.0 * np.asarray(curve.strain), np.asarray(curve.stress_GPa)
         x, y = thin(strain, stress)
         top = int(np.argmax(stress))
-        ax.plot(x, y, color=colour[name], label=name)
+        peak = f"{name}, {'peak' if top < len(stress) - 1 else 'at least'} {stress[top]:.1f} GPa"
+        ax.plot(x, y, color=colour[name], label=peak)
         ax.plot([strain[top]], [stress[top]], "o", color=colour[name], markersize=5)
-        if top < len(stress) - 1:
-            ax.annotate(
-                f"{stress[top]:.1f} GPa", (strain[top], stress[top]), xytext=(0, 5), ha="center",
-                textcoords="offset points", color=colour[name], fontsize=7.5,
-            )  # fmt: skip
     ax.axhline(0.0, color=MUTED, linewidth=0.8)
     ax.margins(x=0.02, y=0.1)
     ax.set_xlabel("Strain (%)")
@@ -77,8 +79,8 @@ def plot_stability(result: Any) -> Any:
     axes[0].set_title("Temperature (K)")
     axes[1].plot(t, energy, color=SLATE, linewidth=1.0, label="potential energy")
     axes[1].plot(t, conserved, color=BLUE, linewidth=1.4, label="conserved quantity")
-    axes[1].set_title("Energy above the start (meV/atom)")
-    legend(axes[1], loc="upper right", bbox_to_anchor=(1.0, 1.28), ncols=2)
+    axes[1].set_title("Energy (meV/atom)")
+    legend(axes[1], loc="upper right", bbox_to_anchor=(1.0, 1.32), ncols=2)
     axes[2].plot(t, away, color=TEAL, linewidth=1.2)
     axes[2].set_ylim(bottom=0.0)
     axes[2].set_title("Largest displacement (Å)")

@@ -42,11 +42,11 @@ def plot_parity(methods: Mapping[str, Mapping[str, Any]], limit: int = 6000) -> 
     rows = [name for name in _QUANTITIES if any(getattr(r, name) is not None for r in results)]
     colour = colours(name for sets in methods.values() for name in sets)
     figure, axes = panels(
-        len(rows), len(methods), width=min(FULL, 1.2 + 2.3 * len(methods)), height=0.4 + 2.25 * len(rows),
+        len(rows), len(methods), width=min(FULL, 0.9 + 2.05 * len(methods)), height=0.4 + 2.25 * len(rows),
         sharex="row", sharey="row",
     )  # fmt: skip
     for i, quantity in enumerate(rows):
-        label, unit = _QUANTITIES[quantity]
+        label = _QUANTITIES[quantity][0]
         clouds = [_pair(r, quantity) for r in results if getattr(r, quantity) is not None]
         low = min(min(a.min(), b.min()) for a, b in clouds)
         high = max(max(a.max(), b.max()) for a, b in clouds)
@@ -54,35 +54,53 @@ def plot_parity(methods: Mapping[str, Mapping[str, Any]], limit: int = 6000) -> 
         for j, (method, sets) in enumerate(methods.items()):
             ax = axes[i, j]
             ax.plot([low, high], [low, high], color=RULE, linewidth=1.0, zorder=1)
-            lines = []
-            for name, result in sets.items():
-                errors = getattr(result, quantity)
-                if errors is None:
-                    continue
-                reference, predicted = _pair(result, quantity)
-                step = max(1, -(-len(reference) // limit))
-                many = len(reference) // step > 400
-                ax.plot(
-                    reference[::step], predicted[::step], "o", color=colour[name], label=name, zorder=2,
-                    markersize=2.0 if many else 3.2, alpha=0.3 if many else 0.7, markeredgewidth=0,
-                    rasterized=True,
-                )  # fmt: skip
-                lines.append((name, f"MAE {format_number(errors.mae)} {unit}"))
-            for k, (name, words) in enumerate(lines):
-                ax.annotate(
-                    words, (0.04, 0.965 - 0.085 * k), xycoords="axes fraction", va="top", fontsize=7.0,
-                    color=colour[name] if len(sets) > 1 else INK,
-                )  # fmt: skip
+            _clouds(ax, quantity, sets, colour, limit)
             ax.set_xlim(low - margin, high + margin)
             ax.set_ylim(low - margin, high + margin)
             ax.set_box_aspect(1)
+            ax.locator_params(nbins=4)
             if i == 0:
                 ax.set_title(method)
             if j == 0:
                 ax.set_ylabel(f"Predicted {label[0].lower()}{label[1:]}")
-            ax.set_xlabel(f"Label {label[0].lower()}{label[1:]}")
+            ax.set_xlabel(f"Reference {label[0].lower()}{label[1:]}")
     _solid_legend(figure, axes[0, 0])
     return figure
+
+
+def _clouds(ax: Any, quantity: str, sets: Mapping[str, Any], colour: Mapping[str, str], limit: int) -> None:
+    """Draw every set's points and its error, and how the errors are spread in the corner."""
+    unit = _QUANTITIES[quantity][1]
+    shown = {name: result for name, result in sets.items() if getattr(result, quantity) is not None}
+    corner = ax.inset_axes((0.62, 0.115, 0.36, 0.26))
+    reach = 4.0 * max((getattr(r, quantity).rmse for r in shown.values()), default=1.0) or 1.0
+    for k, (name, result) in enumerate(shown.items()):
+        reference, predicted = _pair(result, quantity)
+        step = max(1, -(-len(reference) // limit))
+        many = len(reference) // step > 400
+        ax.plot(
+            reference[::step], predicted[::step], "o", color=colour[name], label=name, zorder=2,
+            markersize=2.0 if many else 3.2, alpha=0.3 if many else 0.7, markeredgewidth=0,
+            rasterized=True,
+        )  # fmt: skip
+        ax.annotate(
+            f"MAE {format_number(getattr(result, quantity).mae)} {unit}", (0.04, 0.965 - 0.085 * k),
+            xycoords="axes fraction", va="top", fontsize=7.0, color=colour[name] if len(sets) > 1 else INK,
+        )  # fmt: skip
+        errors = 1000.0 * (predicted - reference)
+        count, edges = np.histogram(errors, np.linspace(-reach, reach, 25))
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        corner.fill_between(middle, count / max(count.max(), 1), color=colour[name], alpha=0.25, linewidth=0)
+        corner.plot(middle, count / max(count.max(), 1), color=colour[name], linewidth=1.0)
+    corner.set_xlim(-reach, reach)
+    corner.set_ylim(0.0, 1.15)
+    corner.set_yticks([])
+    corner.spines["left"].set_visible(False)
+    corner.grid(False)
+    tick = float(f"{0.6 * reach:.0e}")
+    corner.set_xticks([-tick, 0.0, tick], [f"−{tick:g}", "0", f"{tick:g}"])
+    corner.tick_params(labelsize=6.0, length=2.0, pad=1.5)
+    corner.set_title(f"error ({unit})", fontsize=6.0, fontweight="normal", color=MUTED, pad=1.0, loc="center")
 
 
 def _solid_legend(figure: Any, ax: Any) -> None:
@@ -136,7 +154,7 @@ def plot_methods(panels_of_methods: Mapping[str, Mapping[str, Mapping[str, Any]]
             offset = 0.26 * (k - 0.5 * (len(sets) - 1))
             for i, method in enumerate(methods):
                 if method in groups.get(name, {}):
-                    _dot(ax, groups[name][method], i + offset, colour[name], name if i == 0 else None)
+                    _dot(ax, groups[name][method], i + offset, colour[name], name)
         quantity, _, unit = label.partition(" (")
         ax.set_title(quantity)
         ax.set_xlabel(unit.rstrip(")"))
@@ -146,7 +164,7 @@ def plot_methods(panels_of_methods: Mapping[str, Mapping[str, Mapping[str, Any]]
     axes[0, 0].tick_params(axis="y", labelcolor=INK)
     axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
     if len(sets) > 1:
-        legend_above(figure, axes[0, 0])
+        legend_above(figure, *axes[0])
     return figure
 
 
@@ -157,6 +175,7 @@ class PropertyRow:
     name: str
     reference: float
     values: Mapping[str, Any]
+    digits: int = 3
 
 
 @dataclass(frozen=True)
@@ -198,16 +217,18 @@ def plot_properties(
                     continue
                 ends = [scale * (end - row.reference) for end in _ends(row.values[name])]
                 offset = 0.5 * (k - 0.5 * (len(names) - 1)) / max(len(names), 1.6)
-                _dot(ax, _Deviation(*ends), i + offset, colour[name], name if i == 0 else None)
+                _dot(ax, _Deviation(*ends), i + offset, colour[name], name)
             ax.annotate(
-                format_number(row.reference, 4), (1.0, i), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                textcoords="offset points", va="center", color=MUTED, fontsize=7.5, annotation_clip=False,
+                format_number(row.reference, row.digits), (1.0, i), xytext=(4, 0), va="center",
+                xycoords=("axes fraction", "data"), textcoords="offset points", annotation_clip=False,
+                color=MUTED, fontsize=7.5,
             )  # fmt: skip
         ax.annotate(
-            reference_name, (1.0, -0.5), xycoords=("axes fraction", "data"), xytext=(4, 3),
-            textcoords="offset points", va="bottom", color=MUTED, fontsize=7.0, annotation_clip=False,
+            f"{reference_name}\n({unit})" if unit else reference_name, (1.0, -0.5),
+            xytext=(4, 3), va="bottom", xycoords=("axes fraction", "data"), textcoords="offset points",
+            annotation_clip=False, color=MUTED, fontsize=7.0,
         )  # fmt: skip
-        ax.set_title(f"{quantity} ({unit})" if unit else quantity)
+        ax.set_title(quantity)
         ax.set_xlabel(f"Deviation ({'%' if percent else unit})")
         ax.set_yticks(range(len(rows)), [row.name for row in rows])
         ax.tick_params(axis="y", labelcolor=INK)
@@ -215,5 +236,5 @@ def plot_properties(
         reach = 1.15 * max(abs(end) for end in ax.get_xlim())
         ax.set_xlim(-reach, reach)
         quiet(ax, y=False)
-    legend_above(figure, axes[0, 0])
+    legend_above(figure, *axes[0])
     return figure

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from asennp.report.style import (
     COLOUR_MAP,
     FULL,
+    HALO,
     MAX_POINTS,
     MUTED,
     PAPER,
@@ -17,6 +18,7 @@ from asennp.report.style import (
     legend_above,
     new_figure,
     panels,
+    plain_log,
 )
 
 
@@ -60,8 +62,10 @@ def plot_walkers(
         stacked = [np.histogram(v, edges)[0] for v in values]
         left = np.zeros(40)
         for count, name in zip(stacked, names):
-            side.barh(edges[:-1], count, np.diff(edges), left=left, align="edge", color=colour[name])
-            left += count
+            side.stairs(
+                left + count, edges, baseline=left, orientation="horizontal", fill=True, color=colour[name]
+            )
+            left = left + count
         trace.set_ylabel(label)
         side.grid(False)
         side.set_xticks([])
@@ -72,12 +76,13 @@ def plot_walkers(
             phase,
             (1.0, value),
             xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
+            xytext=(-3, 3),
             textcoords="offset points",
             ha="right",
             va="bottom",
             color=MUTED,
             fontsize=7.0,
+            bbox=HALO,
         )
     grid[0, 0].margins(x=0.01)
     grid[0, 0].set_title("Trajectories")
@@ -122,10 +127,14 @@ def plot_map(
         mesh = ax.pcolormesh(x, y, values.T, cmap=COLOUR_MAP, norm=norm, rasterized=True)
         bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
         bar.outline.set_visible(False)
+        if norm is not None:
+            plain_log(bar.ax.yaxis)
         ax.set_title(title)
         ax.set_xlabel(enthalpy_label)
         for name, (h, o) in (marks or {}).items():
             ax.plot([h], [o], marker="D", markersize=4.5, color=MUTED, markeredgecolor=PAPER)
-            ax.annotate(name, (h, o), xytext=(5, 3), textcoords="offset points", color=MUTED, fontsize=7.0)
+            ax.annotate(
+                name, (h, o), xytext=(6, 4), textcoords="offset points", color=MUTED, fontsize=7.0, bbox=HALO
+            )
     axes[0, 0].set_ylabel(order_label)
     return figure

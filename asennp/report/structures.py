@@ -10,7 +10,7 @@ from ase.data.colors import jmol_colors
 from ase.neighborlist import neighbor_list
 from ase.utils import rotate
 
-from asennp.report.style import FULL, INK, RULE, SLATE, house_style, panels
+from asennp.report.style import FULL, INK, PAPER, RULE, SLATE, house_style, panels
 
 #: Colours of the elements met most; the rest have ASE's.
 _ELEMENTS = {"Zn": "#7f86b8", "O": "#d8564e", "Mg": "#6fae4f", "Ca": "#6fae4f", "Ni": "#4f9d78"}
@@ -73,7 +73,7 @@ def _draw(ax: Any, atoms: Atoms, view: str) -> None:
     ax.add_collection(
         EllipseCollection(
             size, size, 0.0, units="xy", offsets=positions[order, :2], transOffset=ax.transData,
-            facecolors=faces, edgecolors="#ffffff", linewidths=0.5, zorder=2,
+            facecolors=faces, edgecolors=PAPER, linewidths=0.5, zorder=2,
         )
     )  # fmt: skip
     everything = np.concatenate([positions[:, :2], starts[:, :2], ends[:, :2]])

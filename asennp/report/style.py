@@ -150,11 +150,29 @@ def legend(axes: Any, **kwargs: Any) -> None:
         axes.legend(handles, labels, **kwargs)
 
 
-def legend_above(figure: Any, axes: Any) -> None:
-    """Put one legend of `axes`' artists above all panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), columnspacing=1.6)
+def legend_above(figure: Any, *axes: Any) -> None:
+    """Put one legend of what the axes show, each name once, above all panels."""
+    named: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels()):
+            named.setdefault(label, handle)
+    if named:
+        figure.legend(
+            list(named.values()), list(named), loc="outside upper right", ncols=len(named), columnspacing=1.6
+        )
+
+
+#: Background of words that stand on data.
+HALO: Any = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.2}
+
+
+def plain_log(axis: Any) -> None:
+    """Label a logarithmic axis by plain numbers, at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def quiet(axes: Any, x: bool = True, y: bool = True) -> None:

@@ -79,15 +79,17 @@ tbody tr { border-bottom: 1px solid var(--grid); }
 .badge.pass { background: var(--good-bg); color: var(--good); }
 .badge.fail { background: var(--bad-bg); color: var(--bad); }
 .checks { list-style: none; margin: 16px 0 22px; padding: 0; }
-.checks li { display: flex; flex-wrap: wrap; gap: 2px 12px; align-items: baseline; padding: 7px 0;
-  border-bottom: 1px solid var(--grid); }
+.checks li { display: grid; grid-template-columns: 3.6em minmax(0, 3fr) minmax(0, 2fr) minmax(0, 1.6fr);
+  gap: 2px 14px; align-items: baseline; padding: 7px 0; border-bottom: 1px solid var(--grid); }
+.checks .badge { justify-self: start; }
 .checks .got { font-variant-numeric: tabular-nums; }
-.checks .required { margin-left: auto; color: var(--muted); font-size: 0.88rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 14px;
+.checks .required { color: var(--muted); font-size: 0.88rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px;
   margin: 18px 0 24px; }
 .tile { background: var(--card); border-radius: 8px; padding: 14px 16px 12px; }
-.tile .value { font-size: 1.5rem; line-height: 1.3; font-weight: 640; letter-spacing: -0.01em;
+.tile .value { font-size: 1.4rem; line-height: 1.3; font-weight: 640; letter-spacing: -0.01em;
   font-variant-numeric: tabular-nums; }
+.tile .value .unit { font-size: 0.88rem; font-weight: 450; }
 .tile .note { color: var(--muted); font-size: 0.85rem; line-height: 1.4; }
 .remark { border-left: 3px solid var(--blue); background: var(--card); padding: 10px 16px;
   border-radius: 0 6px 6px 0; }
@@ -98,9 +100,14 @@ details { margin: 16px 0; }
 summary { cursor: pointer; color: var(--blue); font-size: 0.94rem; }
 footer { padding-top: 18px; padding-bottom: 40px; color: var(--muted); font-size: 0.85rem; }
 :focus-visible { outline: 2px solid var(--blue); outline-offset: 3px; }
+@media screen and (max-width: 700px) {
+  svg.wide { min-width: 620px; }
+}
 @media (max-width: 900px) {
   .columns { grid-template-columns: minmax(0, 1fr); gap: 0; }
   nav { position: static; padding-top: 6px; }
+  .checks li { grid-template-columns: 3.6em minmax(0, 1fr); }
+  .checks .got, .checks .required { grid-column: 2; }
 }
 @media print {
   body { font-size: 10.5pt; background: none; }

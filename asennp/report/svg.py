@@ -63,8 +63,9 @@ def to_svg(figure: Any, key: str, label: str = "") -> str:
     view = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert view is not None
     wide = float(view[1]) * PIXELS_PER_POINT
+    kind = ' class="wide"' if wide > 600 else ""
     head = (
-        f'<svg viewBox="{view[0][9:-1]}" role="img" aria-label="{_attribute(label)}" '
+        f'<svg{kind} viewBox="{view[0][9:-1]}" role="img" aria-label="{_attribute(label)}" '
         f'style="max-width: {wide:.0f}px" stroke-linejoin="round">'
     )
     return head + svg[svg.index(">") + 1 :].strip()

@@ -230,12 +230,19 @@ def _figure(block: Figure, counter: Counter) -> str:
     counter.figures += 1
     svg = to_svg(block.figure, f"f{counter.figures}", block.label or block.caption)
     caption = f"<figcaption><b>Figure {counter.figures}.</b> {escape(block.caption)}</figcaption>"
-    return f"<figure>{svg}\n{caption}</figure>"
+    return f'<figure><div class="scroll">{svg}</div>\n{caption}</figure>'
+
+
+def _with_unit(text: str) -> str:
+    """Set what follows a number in smaller type."""
+    number, _, unit = text.partition(" ")
+    known = bool(unit) and " " not in unit and number[-1:].isdigit()
+    return f'{escape(number)} <span class="unit">{escape(unit)}</span>' if known else escape(text)
 
 
 def _tiles(block: Tiles) -> str:
     shown = [
-        f'<div class="tile"><dt>{escape(t.label)}</dt><dd class="value">{escape(t.value)}</dd>'
+        f'<div class="tile"><dt>{escape(t.label)}</dt><dd class="value">{_with_unit(t.value)}</dd>'
         + (f'<dd class="note">{escape(t.note)}</dd>' if t.note else "")
         + "</div>"
         for t in block.tiles
@@ -245,9 +252,9 @@ def _tiles(block: Tiles) -> str:
 
 def _checks(block: Checks) -> str:
     rows = [
-        f'<li>{_badge(c)} <span class="name">{escape(c.name)}</span>'
-        + (f' <span class="got">{escape(c.got)}</span>' if c.got else "")
-        + (f' <span class="required">required: {escape(c.required)}</span>' if c.required else "")
+        f'<li>{_badge(c)} <span class="name">{escape(c.name)}</span> '
+        f'<span class="got">{escape(c.got)}</span> '
+        + (f'<span class="required">required {escape(c.required)}</span>' if c.required else "")
         + "</li>"
         for c in block.checks
     ]

@@ -40,7 +40,7 @@ def test_no_minimum_is_refused():
         fit_birch_murnaghan(v, 0.1 * v)
 
 
-def test_transition_is_where_enthalpies_cross():
+def test_a_dense_ground_state_has_no_transition():
     calculator = LennardJones(sigma=2.5, epsilon=0.4, rc=3.6, smooth=False)
     phases = {"sc": bulk("Ar", "sc", a=2.8), "fcc": bulk("Ar", a=3.9)}
     result = compute_transition_pressure(phases, calculator, maximum_GPa=40.0)
