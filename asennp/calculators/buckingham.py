@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers, chemical_symbols
 
+from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.calculators.kernels import TABLE_COLUMNS, buckingham
 from asennp.calculators.potential import Potential, inner_maximum, load_potential
 from asennp.electrostatics.charges import assign_charges
@@ -21,12 +21,12 @@ from asennp.electrostatics.ewald import (
     mirror,
     refuse_overlap,
 )
-from asennp.errors import InputError, nearest
+from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
 
 
-class BuckinghamCoulomb(Calculator):
+class BuckinghamCoulomb(OnePassCalculator):
     """Buckingham pairs and point charges in one pass.
 
     E = sum over pairs of [A exp(-r/rho) - C/r^6] + Coulomb. The short-range terms end plainly
@@ -92,17 +92,10 @@ class BuckinghamCoulomb(Calculator):
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters, as given to the constructor; results are dropped."""
         if "potential" in kwargs:
-            self.potential = load_potential(kwargs["potential"])
             given = kwargs["potential"]
+            self.potential = load_potential(given)
             kwargs["potential"] = str(given) if isinstance(given, (str, Path)) else self.potential.todict()
-        unknown = [key for key in kwargs if key not in self.default_parameters]
-        if unknown:
-            raise InputError(
-                "unknown parameter", where="BuckinghamCoulomb", got=unknown[0],
-                do=nearest(unknown[0], self.default_parameters),
-            )  # fmt: skip
-        changed: dict[str, Any] = super().set(**kwargs)
-        self.reset()
+        changed = super().set(**kwargs)
         self._prepare()
         return changed
 
@@ -134,16 +127,9 @@ class BuckinghamCoulomb(Calculator):
                 product = self.potential.charges[first] * self.potential.charges[second]
                 self._table[a, b] = [A, 1.0 / rho, C, *inner_maximum(pair, product)]
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill `results` with every property in one pass."""
-        super().calculate(atoms, properties or ["energy"], system_changes)
-        positions, cell, pbc = self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
-        numbers = self.atoms.numbers
+    def compute(self, atoms: Atoms) -> dict[str, Any]:
+        """Return energies, forces, stress and charges."""
+        positions, cell, pbc, numbers = atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers
         volume = check_geometry(positions, cell, pbc)
         kinds = self._kinds[numbers]
         if kinds.min() < 0:
@@ -152,7 +138,7 @@ class BuckinghamCoulomb(Calculator):
                 f"the potential {self.potential.name} has no {unknown}",
                 where="atoms",
                 expected=", ".join(self.potential.species),
-                got=str(self.atoms.symbols),
+                got=str(atoms.symbols),
             )
         coulomb = bool(self.parameters["coulomb"])
         charges = assign_charges(
@@ -168,16 +154,16 @@ class BuckinghamCoulomb(Calculator):
             positions, cell, kinds, self._table, *pairs, self.cutoff, self._onset,
             bool(self.parameters["guard"]), active, strengths, alpha, reach,
         )  # fmt: skip
-        self._check_distances(guarded, worst, shortest, pairs)
+        refuse_overlap(shortest)
+        if guarded and not self.parameters["guard"]:
+            raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
+        self.guard_count += guarded
         if settings is not None:
             add_reciprocal(positions, cell, volume, strengths, settings, energies, forces, virial)
         mirror(virial)
-        energy = float(energies.sum())
-        self.results = {
-            "energy": energy, "free_energy": energy, "energies": energies, "forces": forces, "charges": charges,
-        }  # fmt: skip
-        if volume > 0.0:
-            self.results["stress"] = virial.ravel()[[0, 4, 8, 5, 2, 1]] / volume
+        results = pack_results(energies, forces, virial, volume)
+        results["charges"] = charges
+        return results
 
     def _find_pairs(
         self,
@@ -195,22 +181,12 @@ class BuckinghamCoulomb(Calculator):
             self._pairs = VerletPairs(reach)
         return self._pairs.update(positions, cell, pbc)
 
-    def _check_distances(
-        self, guarded: int, worst: int, shortest: float, pairs: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> None:
-        refuse_overlap(shortest)
-        if not guarded:
-            return
-        if self.parameters["guard"]:
-            self.guard_count += guarded
-            return
-        a, b = int(pairs[0][worst]), int(pairs[1][worst])
-        symbols = [chemical_symbols[n] for n in self.atoms.numbers[[a, b]]]
-        radius = self._table[tuple(self._kinds[self.atoms.numbers[[a, b]]])][3]
-        raise InputError(
-            f"{symbols[0]}-{symbols[1]} pairs are inside the inner maximum of their curve",
+    def _catastrophe(self, count: int, shortest: float, a: int, b: int, atoms: Atoms) -> InputError:
+        radius = self._table[self._kinds[atoms.numbers[a]], self._kinds[atoms.numbers[b]], 3]
+        return InputError(
+            f"{atoms.symbols[a]}-{atoms.symbols[b]} pairs are inside the inner maximum of their curve",
             where=f"atoms {a} and {b}",
             expected=f"farther apart than {radius:.3f} Å",
-            got=f"{guarded} such pairs, the shortest distance of all is {shortest:.3f} Å",
+            got=f"{count} such pairs, the shortest distance of all is {shortest:.3f} Å",
             do="start from a sensible structure, or use guard=True",
         )

@@ -5,33 +5,42 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 
+from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.electrostatics.charges import assign_charges, check_charges
 from asennp.electrostatics.ewald import Ewald, check_accuracy
+from asennp.electrostatics.mesh import TorchSum, prefer_mesh
 from asennp.errors import InputError, nearest
 from asennp.neighbors import check_geometry
 
 METHODS = ("auto", "ewald", "pme", "torch-pme")
 
 
-class CoulombCalculator(Calculator):
+class CoulombCalculator(OnePassCalculator):
     """Coulomb energy of point charges that depend on the species alone.
 
     Tin-foil boundaries in periodic cells, the plain sum in open ones. Atomic energies are q_i phi_i/2.
+    All results but the charges grow as the square of the charges: see `scale`.
 
     Parameters
     ----------
     charges
         Charge of each species, e.
     method
-        ``"ewald"``, ``"pme"`` or ``"torch-pme"``; ``"auto"`` takes the cheaper by a cost model.
+        ``"ewald"``; ``"pme"``: particle-mesh Ewald of torch-pme; ``"torch-pme"``: torch-pme's Ewald sum for
+        small cells and its particle-mesh sum for large ones; ``"auto"``: `Ewald` or, in very large cells,
+        ``"pme"``, by a cost model of the cell, the number of atoms and the accuracy.
     accuracy
         Relative error of the forces.
     background
         Accept a cell that is not neutral: a uniform background compensates it.
     device
         Of the torch-pme backend.
+
+    Attributes
+    ----------
+    electrostatics
+        The sum in use, with its settings; chosen at each calculation.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
@@ -54,49 +63,47 @@ class CoulombCalculator(Calculator):
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters, as given to the constructor; results are dropped."""
-        for key in kwargs:
-            if key not in self.default_parameters:
-                raise InputError(
-                    "unknown parameter", where="CoulombCalculator", got=key,
-                    do=nearest(key, self.default_parameters),
-                )  # fmt: skip
         if "charges" in kwargs:
             kwargs["charges"] = check_charges(kwargs["charges"])
         if kwargs.get("method", "auto") not in METHODS:
             raise InputError(
                 "unknown method", where="method", got=kwargs["method"], do=nearest(kwargs["method"], METHODS)
             )
-        changed: dict[str, Any] = super().set(**kwargs)
-        self.reset()
-        check_accuracy(self.parameters["accuracy"])
-        #: The sum in use, with its settings.
-        self.electrostatics: Any = Ewald(self.parameters["accuracy"])
+        changed = super().set(**kwargs)
+        accuracy = check_accuracy(self.parameters["accuracy"])
+        self.electrostatics: Ewald | TorchSum = Ewald(accuracy)
         return changed
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill `results` with every property in one pass."""
-        super().calculate(atoms, properties or ["energy"], system_changes)
-        positions, cell, pbc = self.atoms.positions, self.atoms.cell.array, self.atoms.pbc
+    def _choose(self, atoms: Atoms, volume: float) -> Ewald | TorchSum:
+        """Return the sum for a cell, keeping the one in use if it is of the same kind."""
+        method, accuracy = self.parameters["method"], self.parameters["accuracy"]
+        if (
+            method == "auto"
+            and atoms.pbc.all()
+            and prefer_mesh(atoms.cell.array, len(atoms), volume, accuracy)
+        ):
+            method = "pme"
+        if method in ("auto", "ewald") or not atoms.pbc.any():
+            return self.electrostatics if isinstance(self.electrostatics, Ewald) else Ewald(accuracy)
+        kind = "auto" if method == "torch-pme" else "pme"
+        if isinstance(self.electrostatics, TorchSum) and self.electrostatics.kind == kind:
+            return self.electrostatics
+        return TorchSum(kind, accuracy, self.parameters["device"])
+
+    def compute(self, atoms: Atoms) -> dict[str, Any]:
+        """Return energies, forces, stress and charges."""
+        positions, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
         volume = check_geometry(positions, cell, pbc)
-        charges = assign_charges(
-            self.atoms.numbers, self.parameters["charges"], background=self.parameters["background"]
-        )
-        energies, forces, virial = self.electrostatics.compute(positions, cell, charges, pbc)
-        energy = float(energies.sum())
-        self.results = {
-            "energy": energy, "free_energy": energy, "energies": energies, "forces": forces, "charges": charges,
-        }  # fmt: skip
-        if volume > 0.0:
-            self.results["stress"] = virial.ravel()[[0, 4, 8, 5, 2, 1]] / volume
+        charges = assign_charges(atoms.numbers, self.parameters["charges"], self.parameters["background"])
+        self.electrostatics = self._choose(atoms, volume)
+        results = pack_results(*self.electrostatics.compute(positions, cell, charges, pbc), volume)
+        results["charges"] = charges
+        return results
 
 
 def scale(results: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Return Coulomb results at charges times `factor`: X(q) = factor^2 X(1), charges times factor."""
+    """Return Coulomb results for all charges times `factor`: X(q) = factor^2 X(1) but for the charges."""
     return {
-        key: np.multiply(value, factor if key == "charges" else factor**2) for key, value in results.items()
+        name: np.multiply(value, factor if name == "charges" else factor**2)
+        for name, value in results.items()
     }

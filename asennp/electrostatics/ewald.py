@@ -28,27 +28,38 @@ class EwaldSettings:
 def check_accuracy(accuracy: float) -> float:
     """Return a relative accuracy that a float64 sum can have."""
     if not 1e-14 < accuracy < 1e-1:
-        raise InputError(
-            "accuracy is out of range", where="accuracy", expected="1e-14 ... 1e-1", got=accuracy
-        )
+        raise InputError("out of range", where="accuracy", expected="1e-14 ... 1e-1", got=accuracy)
     return float(accuracy)
+
+
+def reach_factor(accuracy: float) -> float:
+    """Return x = alpha r_c = k_c / 2 alpha at which exp(-x^2) has fallen to the accuracy, with a margin."""
+    return math.sqrt(-math.log(accuracy)) + 0.35
 
 
 def choose_settings(n_atoms: int, volume: float, accuracy: float) -> EwaldSettings:
     """Choose the cheapest settings for a relative force error, from the number of atoms and the volume.
 
-    Both sums are cut where exp(-x^2) has fallen to the accuracy: alpha r_c = k_c / 2 alpha = x.
+    Both sums are cut at alpha r_c = k_c / 2 alpha = x, see `reach_factor`.
     The costs are n_pairs = (2 pi/3) (N^2/V) r_c^3 and n_waves N = N V k_c^3 / 12 pi^2. The choice
     never looks at a clock, and r_c is a step of a ladder: the same atoms always get the same sum, and
     nearby volumes nearly always too. Where the step changes, the energy jumps by less than its error.
     """
-    x = math.sqrt(-math.log(accuracy)) + 0.35
+    x = reach_factor(accuracy)
+    # pair_cost r_c^3 + wave_cost / r_c^3 is least where both are equal
     pair_cost = SECONDS_PER_PAIR * 2.0 * math.pi / 3.0 * n_atoms / volume
     wave_cost = SECONDS_PER_WAVE * volume * 8.0 * x**6 / (12.0 * math.pi**2)
     best = (wave_cost / pair_cost) ** (1.0 / 6.0)
     real_cutoff = LADDER ** round(math.log(best, LADDER))
     alpha = x / real_cutoff
     return EwaldSettings(alpha, real_cutoff, 2.0 * alpha * x)
+
+
+def ewald_seconds(n_atoms: int, volume: float, settings: EwaldSettings) -> float:
+    """Estimate the time of one sum on one core, s."""
+    n_pairs = 2.0 * math.pi / 3.0 * n_atoms**2 / volume * settings.real_cutoff**3
+    n_waves = volume * settings.k_cutoff**3 / (12.0 * math.pi**2)
+    return SECONDS_PER_PAIR * n_pairs + SECONDS_PER_WAVE * n_waves * n_atoms
 
 
 class Ewald:
