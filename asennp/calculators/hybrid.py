@@ -1,5 +1,6 @@
 """A committee of neural networks plus the Coulomb energy at the model's charges, as an ASE calculator."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -7,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.electrostatics.charges import assign_charges
 from asennp.electrostatics.ewald import Ewald
-from asennp.errors import InputError, nearest
+from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.aev import Descriptor, compute_descriptor
 from asennp.models.model import Model, load_model
@@ -52,7 +53,15 @@ class Committee:
         return None if self.outside is None else int(self.outside.sum())
 
 
-class HybridNNPCalculator(Calculator):
+def _digest(model: Model) -> str:
+    """Return the SHA-256 of a model's settings and parameters."""
+    digest = hashlib.sha256(sha256_json(model.todict()).encode())
+    for array in model.networks.state().values():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+class HybridNNPCalculator(OnePassCalculator):
     """Neural network potential: short range by networks, long range by point charges.
 
     E = sum_i [mean over members of f_species(i)(G_i) + offset] + E_Coulomb(charges), with the ANI descriptor
@@ -79,7 +88,9 @@ class HybridNNPCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
-    default_parameters = {"device": "auto", "dtype": "float32", "coulomb_accuracy": 1e-6}  # noqa: RUF012
+    default_parameters = {  # noqa: RUF012
+        "model": None, "device": "auto", "dtype": "float32", "coulomb_accuracy": 1e-6,
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -93,20 +104,12 @@ class HybridNNPCalculator(Calculator):
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters, as given to the constructor; results are dropped."""
-        known = ("model", *self.default_parameters)
-        if unknown := [key for key in kwargs if key not in known]:
-            raise InputError(
-                "unknown parameter", where=type(self).__name__, got=unknown[0], do=nearest(unknown[0], known)
-            )
         if "model" in kwargs:
             self.model = load_model(kwargs["model"])
             if isinstance(kwargs["model"], Model):
-                arrays = {name: array.tolist() for name, array in self.model.networks.state().items()}
-                digest = sha256_json([self.model.todict(), arrays])
-                kwargs["model"] = f"in memory, sha256 {digest}"
+                kwargs["model"] = f"in memory, sha256 {_digest(self.model)}"
             kwargs["model"] = str(kwargs["model"])
-        changed: dict[str, Any] = super().set(**kwargs)
-        self.reset()
+        changed = super().set(**kwargs)
         self._prepare()
         return changed
 
@@ -144,16 +147,8 @@ class HybridNNPCalculator(Calculator):
         settings = {key: value for key, value in self.parameters.items() if key != "model"}
         return type(self)(self.model.member(number), **settings)
 
-    def calculate(
-        self,
-        atoms: Atoms | None = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Fill `results` with every property in one pass."""
-        super().calculate(atoms, properties or ["energy"], system_changes)
-        atoms = self.atoms
-        assert atoms is not None
+    def compute(self, atoms: Atoms) -> dict[str, Any]:
+        """Return every property; `committee` is set on the way."""
         descriptor = compute_descriptor(atoms, self.model.aev, self._storage, neighbors=self._neighbors)
         energies, gradients = self._networks.energies_and_gradients(
             torch.from_numpy(descriptor.features), torch.from_numpy(descriptor.species)
@@ -163,17 +158,14 @@ class HybridNNPCalculator(Calculator):
         self._committee = self._spread(atoms, members, slopes, virials, descriptor)
 
         atomic, forces, virial = members.mean(axis=0), -slopes.mean(axis=0), virials.mean(axis=0)
-        results: dict[str, Any] = {}
+        charges = None
         if self.model.charges:
             charges = assign_charges(atoms.numbers, self.model.charges, where="the model's charges")
             added = self.electrostatics.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
-            results["charges"] = charges
-        energy = float(atomic.sum())
-        results |= {"energy": energy, "free_energy": energy, "energies": atomic, "forces": forces}
-        if atoms.pbc.all():
-            results["stress"] = full_3x3_to_voigt_6_stress(virial / atoms.get_volume())
-        self.results = results
+        volume = atoms.get_volume() if atoms.pbc.all() else 0.0
+        results = pack_results(atomic, forces, virial, volume)
+        return results if charges is None else {**results, "charges": charges}
 
     def _spread(
         self,
