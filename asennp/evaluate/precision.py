@@ -1,14 +1,24 @@
 """Double precision where a calculator offers it: differences of energies and stresses need the digits."""
 
+from copy import deepcopy
 from typing import Any
 
 
 def in_double(calculator: Any) -> Any:
     """Return a double-precision form of `calculator` where it has one, else `calculator` itself.
 
-    The hook is a method ``with_dtype(name)`` that returns a calculator of the same potential computing
-    in that type (the given calculator stays as it is). Calculators without it are used as given; the
-    relaxations stop at the floor of their noise and say so.
+    Two hooks, tried in order; the given calculator stays as it is:
+
+    - a method ``with_dtype(name)`` that returns a calculator of the same potential computing in that type;
+    - a default parameter ``dtype`` that stands at "float32": a copy is made and ``set(dtype="float64")``.
+
+    Calculators with neither are used as given; relaxations stop at the floor of their noise and say so.
     """
     hook = getattr(calculator, "with_dtype", None)
-    return calculator if hook is None else hook("float64")
+    if hook is not None:
+        return hook("float64")
+    offered = "dtype" in getattr(calculator, "default_parameters", {})
+    if offered and calculator.parameters["dtype"] == "float32":
+        calculator = deepcopy(calculator)
+        calculator.set(dtype="float64")
+    return calculator

@@ -31,7 +31,8 @@ class Relaxation:
     energy
         Its energy, eV.
     converged
-        Whether the residuals are below the tolerances; False where noise or the step limit came first.
+        Whether the residuals are below the tolerances; False where noise, the step limit or a collapse of
+        the crystal came first.
     n_steps
         Steps taken.
     max_force
@@ -130,7 +131,12 @@ def relax(
             scalar_pressure=pressure_GPa * units.GPa,
         )
     search = _Search(target, fmax, smax_GPa * units.GPa)
-    search.run(fmax=fmax, steps=steps)
+    try:
+        search.run(fmax=fmax, steps=steps)
+    except (InputError, np.linalg.LinAlgError, RuntimeError):
+        # a potential that lets the crystal collapse is a finding, not an end: keep the best frame before it
+        if not np.isfinite(search.best):
+            raise
     frame = search.best_frame
     frame.set_constraint()
     force, stress = search.best_residuals

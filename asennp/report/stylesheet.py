@@ -52,6 +52,8 @@ section { padding-top: 26px; margin-bottom: 30px; border-top: 1px solid var(--gr
 section:first-child { border-top: 0; }
 h2 { font-size: 1.36rem; margin: 4px 0 10px; letter-spacing: -0.01em; font-weight: 650; }
 p { margin: 0 0 14px; max-width: 46em; }
+pre { overflow-x: auto; background: var(--card); border-radius: 6px; padding: 12px 16px; font-size: 0.82rem;
+  line-height: 1.5; }
 .lead { color: var(--muted); font-size: 1.04rem; }
 figure { margin: 22px 0 26px; }
 figure svg { display: block; width: 100%; height: auto; overflow: visible; }

@@ -141,7 +141,7 @@ Block = str | Table | Figure | Tiles | Checks | Note | Side | Details
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the report; plain strings are paragraphs."""
+    """A section of the report; plain strings are paragraphs, those of several lines are shown as they are."""
 
     title: str
     blocks: Sequence[Block] = field(default_factory=tuple)
@@ -264,7 +264,7 @@ def _checks(block: Checks) -> str:
 def render(block: Block, counter: Counter) -> str:
     """Return a block as HTML; figures and tables take their numbers from `counter`."""
     if isinstance(block, str):
-        return f"<p>{escape(block)}</p>"
+        return f"<pre>{escape(block)}</pre>" if "\n" in block else f"<p>{escape(block)}</p>"
     if isinstance(block, Note):
         return f'<p class="remark {block.kind}">{escape(block.text)}</p>'
     if isinstance(block, Side):

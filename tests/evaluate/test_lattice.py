@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from ase import units
@@ -8,6 +10,7 @@ from ase.calculators.lj import LennardJones
 
 from asennp.errors import InputError
 from asennp.evaluate import LatticeResult, compute_formation, compute_lattice
+from asennp.evaluate.precision import in_double
 
 
 class Noisy(Calculator):
@@ -95,6 +98,30 @@ def test_double_precision_is_asked_for():
 
     result = compute_lattice(bulk("Cu", a=3.7), Single())
     assert asked == ["float64"] and result.a == pytest.approx(3.59, abs=0.01)
+
+
+def test_a_parameter_for_the_precision_is_used_on_a_copy():
+    class Settable(Calculator):
+        implemented_properties = ("energy", "free_energy", "forces", "stress")
+        default_parameters: ClassVar = {"dtype": "float32"}
+
+    given = Settable()
+    assert in_double(given).parameters["dtype"] == "float64" and given.parameters["dtype"] == "float32"
+    plain = EMT()
+    assert in_double(plain) is plain
+
+
+def test_a_collapse_ends_the_search_at_the_best_frame():
+    class Hole(EMT):
+        def calculate(self, atoms, *arguments):
+            if atoms.cell.volume / len(atoms) < 11.5:
+                raise InputError("atoms overlap")
+            super().calculate(atoms, *arguments)
+
+    result = compute_lattice(bulk("Cu", a=3.7), Hole(), pressure_GPa=40.0)
+    assert not result.converged and result.volume_per_atom > 11.5
+    with pytest.raises(InputError, match="overlap"):
+        compute_lattice(bulk("Cu", a=3.5), Hole())
 
 
 def test_result_survives_json(tmp_path):

@@ -78,7 +78,7 @@ def sections():
                 Tiles([Tile("Energy", "2.91 meV/atom", "note")]),
                 Checks([Check("floor", False, "9 meV", "≤ 8"), Check("offered", None)]),
                 Note("mind this", "warning"),
-                Details("more", ["inside", table]),
+                Details("more", ["inside", "key: <1>\nother: 2", table]),
             ],
         ),
     ]
@@ -130,6 +130,10 @@ def test_tables_carry_units_intervals_and_badges(page):
     assert '<span class="badge pass">pass</span> all' in page
     assert '<span class="badge fail">fail</span>' in page and "required ≤ 8" in page
     assert '<th scope="row">hybrid</th>' in page
+
+
+def test_text_of_several_lines_keeps_them(page):
+    assert "<pre>key: &lt;1&gt;\nother: 2</pre>" in page
 
 
 def test_figures_and_tables_are_numbered(page):
