@@ -161,24 +161,22 @@ def _badge(check: Check) -> str:
     return f'<span class="badge {kind}">{word}</span>'
 
 
-def _cell(value: Value, digits: int) -> tuple[str, str]:
-    """Return (class, HTML) of one cell."""
+def _cell(value: Value, digits: int) -> str:
+    """Return the HTML of one cell."""
     if value is None:
-        return "number", "—"
+        return "—"
     if isinstance(value, Check):
-        numbers = f" {escape(value.got)}" if value.got else ""
-        return "text", _badge(value) + numbers
+        return _badge(value) + (f" {escape(value.got)}" if value.got else "")
     if isinstance(value, bool):
-        return "text", "yes" if value else "no"
+        return "yes" if value else "no"
     if isinstance(value, Measured):
         text = escape(format_measured(value.value, value.half_width))
-        mark = f'<span class="{value.verdict}">{text}</span>' if value.verdict else text
-        return "number", mark
+        return f'<span class="{value.verdict}">{text}</span>' if value.verdict else text
     if isinstance(value, str):
-        return "text", escape(value)
+        return escape(value)
     if isinstance(value, int):
-        return "number", f"{value:,}".replace(",", "\u202f").replace("-", "−")
-    return "number", escape(format_number(value, digits))
+        return f"{value:,}".replace(",", "\u202f").replace("-", "−")
+    return escape(format_number(value, digits))
 
 
 def _number(value: Value) -> float | None:
@@ -204,10 +202,10 @@ def _table(table: Table, counter: Counter) -> str:
     for i, row in enumerate(table.rows):
         cells = []
         for k, value in enumerate(row):
-            kind, text = _cell(value, table.digits)
+            text = _cell(value, table.digits)
             if best.get(k) == i:
                 text = f"<strong>{text}</strong>"
-            right = _aligned(kind == "number" and numeric[k])
+            right = _aligned(numeric[k])
             cells.append(f'<th scope="row">{text}</th>' if k == 0 else f"<td{right}>{text}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     caption = (
