@@ -1,6 +1,7 @@
 """The command line: parse, call, print. No logic of its own."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,12 +65,11 @@ def _flow(config: Config, out: Path | None, until: str) -> RunFolder:
     """Execute the recipe's flow on quacc's own engine (none): the one orchestrator."""
     run = RunFolder.create(out or Path(config.name), config)
     with run.lock():
-        from quacc import change_settings
+        # quacc reads its engine when a recipe is decorated, that is when the recipes are imported
+        os.environ["QUACC_WORKFLOW_ENGINE"] = "None"
+        from asennp.recipes import zno_flow
 
-        with change_settings({"WORKFLOW_ENGINE": None}):
-            from asennp.recipes import zno_flow
-
-            zno_flow(str(run.path), until=until)
+        zno_flow(str(run.path), until=until)
     return run
 
 

@@ -3,6 +3,7 @@
 ``asennp schema`` prints it as JSON schema. Unknown keys are errors that name the nearest known key.
 """
 
+import dataclasses
 import typing
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asennp.errors import InputError, nearest
+from asennp.train.config import TrainConfig
 
 
 class _Section(BaseModel):
@@ -124,30 +126,11 @@ class TensileConfig(_Section):
     """Frames labelled by the teacher, evenly spaced along the pull."""
 
 
-class NetworkConfig(_Section):
-    """ANI descriptor and network."""
+class DescriptorConfig(_Section):
+    """ANI descriptor."""
 
-    hidden: tuple[Count, ...] = (224, 192, 160)
     radial_cutoff: Positive = 6.9
     angular_cutoff: Positive = 3.5
-
-
-class FitConfig(_Section):
-    """One training stage (the loss weights a, b, c are meant for Hartree and Å)."""
-
-    energy_weight: float
-    force_weight: float
-    stress_weight: float
-    epochs: Count
-    lr: Positive
-    lr_bias: Positive | None = None
-    """Learning rate of the biases; a tenth of `lr` if left out."""
-    batch_size: Count = 64
-    plateau_factor: Positive = 0.5
-    plateau_patience: Count = 100
-    select: Literal["energy_rmse", "force_mae", "stress_rmse", "loss"] = "energy_rmse"
-    frozen_layers: tuple[int, ...] = ()
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
 
 class DistillConfig(_Section):
@@ -158,19 +141,20 @@ class DistillConfig(_Section):
     block_steps: Count = 2000
     """Length of a block, in MD steps."""
     initial: Count
-    """Frames of the first set."""
+    """Frames of the first, random block."""
     chunk: Count
     """Frames screened a round."""
     cap: Count = 100
     """Most frames taken a round."""
-    threshold_sd: float = 3.0
-    """A frame is taken when its score exceeds mean + this many standard deviations."""
-    members: Annotated[int, Field(ge=2)] = 5
-    hidden: tuple[Count, ...] | None = None
-    """Network of the committee; the network of the run if left out."""
+    n_sd: float = 3.0
+    """A frame is taken when its score exceeds the mean by this many standard deviations."""
+    n_members: Annotated[int, Field(ge=2)] = 5
+    train: TrainConfig
+    """Training of each member of the committee."""
+    warm_epochs: Count | None = None
+    """If set, members continue from the last round for so many epochs instead of starting anew."""
     curve_frames: Count = 400
     """Frames of the pool on which the learning curve is measured."""
-    fit: FitConfig
 
 
 class LabelConfig(_Section):
@@ -205,18 +189,22 @@ class ChargeConfig(_Section):
     """Where the dielectric constants are from."""
     use: Literal["regressed", "plain", "dielectric"] | Positive = "regressed"
     """The estimate trained on, or a charge (e) of the user's own."""
-    bootstrap: Count = 200
-    splits: Count = 8
+    energy_window_eV: Positive | None = None
+    """Use only frames this far (eV/atom) above the lowest of their composition."""
+    bootstrap: Count = 300
+    splits: Count = 16
 
 
 class TrainingConfig(_Section):
     """Transfer to the teacher's labels."""
 
     members: Annotated[int, Field(ge=2)] = 3
+    """Members of each committee, the pretrained one included."""
     target: Literal["energy", "free_energy"] = "energy"
-    direct: FitConfig
-    transfer: FitConfig
-    fine_tune: FitConfig | None = None
+    direct: TrainConfig
+    """Comparison: no pretraining, no Coulomb."""
+    transfer: TrainConfig
+    fine_tune: TrainConfig | None = None
 
 
 class EvaluateConfig(_Section):
@@ -250,8 +238,8 @@ class Config(_Section):
     sample: SampleConfig
     tensile: TensileConfig
     distill: DistillConfig
-    network: NetworkConfig = NetworkConfig()
-    pretrain: FitConfig
+    descriptor: DescriptorConfig = DescriptorConfig()
+    pretrain: TrainConfig
     label: LabelConfig = LabelConfig()
     charge: ChargeConfig
     train: TrainingConfig
@@ -339,7 +327,7 @@ def _explain(detail: Any) -> str:
     """Turn one of pydantic's findings into: key, what, expected, got, nearest."""
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location) or "(whole)"
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: unknown key; {nearest(location[-1], _fields_at(location[:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: missing key"
@@ -348,17 +336,21 @@ def _explain(detail: Any) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}{got}"
 
 
+def _keys(kind: Any) -> dict[str, Any]:
+    """Return the keys of a section and their kinds; none for a plain value."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+
+
 def _fields_at(location: list[str]) -> list[str]:
     """List the keys the schema knows at a place."""
     kind: Any = Config
     for part in location:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            if part not in kind.model_fields:
-                continue
-            kind = kind.model_fields[part].annotation
-        elif typing.get_origin(kind) is dict:
+        if typing.get_origin(kind) is dict:
             kind = typing.get_args(kind)[1]
-        options = [a for a in typing.get_args(kind) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if options and typing.get_origin(kind) is not dict:
-            kind = options[0]
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+        elif part in _keys(kind):
+            kind = _keys(kind)[part]
+        if typing.get_origin(kind) is not dict:
+            kind = next((option for option in typing.get_args(kind) if _keys(option)), kind)
+    return list(_keys(kind))

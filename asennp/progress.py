@@ -57,7 +57,11 @@ def progress(name: str, total: int) -> Iterator[Callable[[int, str], None]]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(name, total=total, note="")
-            yield lambda done, note="": bar.update(task, completed=done, note=note)
+
+            def move(done: int, note: str = "") -> None:
+                bar.update(task, completed=done, note=note)
+
+            yield move
         return
     shown = -1
 

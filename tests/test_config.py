@@ -20,7 +20,7 @@ def test_presets_are_valid_and_complete_themselves(name: str) -> None:
     ("overrides", "words"),
     [
         ({"sample.stepz": 5}, ["sample.stepz: unknown key", "did you mean 'steps'"]),
-        ({"distill.fit.lrr": 5}, ["distill.fit.lrr: unknown key", "did you mean 'lr'"]),
+        ({"distill.train.epoch": 5}, ["distill.train.epoch: unknown key", "did you mean 'epochs'"]),
         ({"sample.walkers.SC.stars": 5}, ["sample.walkers.SC.stars: unknown key", "did you mean 'star'"]),
         ({"sample.steps": -5}, ["sample.steps: input should be greater than 0", "got -5"]),
         ({"sample.steps": "many"}, ["sample.steps: input should be a valid integer", "got 'many'"]),

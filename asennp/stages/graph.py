@@ -41,11 +41,11 @@ def _table(*rows: tuple[str, str, str, str]) -> dict[str, Stage]:
 STAGES = _table(
     ("sample", "MOMT sampling", "", "system potential sample"),
     ("tensile", "tensile sampling", "", "system potential tensile"),
-    ("distill", "distillation", "sample", "system potential network distill"),
-    ("pretrain", "pretraining on atomic energies", "distill", "system potential network pretrain"),
+    ("distill", "distillation", "sample", "system potential descriptor distill"),
+    ("pretrain", "pretraining on atomic energies", "distill", "system potential descriptor pretrain train"),
     ("label", "labels by the teacher", "distill tensile", "system potential label tensile"),
-    ("qeff", "effective charge", "label", "system charge network"),
-    ("train", "transfer to the residual", "pretrain label qeff", "system network train"),
+    ("qeff", "effective charge", "label", "system charge descriptor"),
+    ("train", "transfer to the residual", "pretrain label qeff", "system train charge"),
     ("evaluate", "evaluation", "train label", "system label evaluate"),
     (
         "report",
