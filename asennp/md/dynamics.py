@@ -91,8 +91,9 @@ class RestartableDynamics(MolecularDynamics):
             "logfile": None if logfile is None or str(logfile) == "-" else Path(logfile),
         }
         self._to_screen = str(logfile) == "-"
-        self._log_file = self._open(self._paths["logfile"], append_trajectory)
-        self._frame_file = self._open(None if frames is None else Path(frames), append_trajectory)
+        for path in (self._paths["logfile"], frames):
+            if path is not None and not append_trajectory:
+                Path(path).unlink(missing_ok=True)
         if frames is not None:
             self.attach(self._write_frame, loginterval)
         if logfile is not None:
@@ -164,15 +165,10 @@ class RestartableDynamics(MolecularDynamics):
 
     # files -------------------------------------------------------------------------------------------
 
-    def _open(self, path: Path | None, append: bool) -> Any:
-        if path is None:
-            return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return self.closelater(open(path, "a" if append else "w"))
+    # files are opened for each write, as ASE does with trajectories: none stays open when a run is dropped
 
     def _write_frame(self) -> None:
-        self._frame_file.write(format_frame(self.atoms, self._frame_info()))
-        self._frame_file.flush()
+        _append(self._paths["trajectory"], format_frame(self.atoms, self._frame_info()))
 
     def _write_log(self) -> None:
         columns = [
@@ -180,23 +176,18 @@ class RestartableDynamics(MolecularDynamics):
             ("time/ps", f"{self.get_time() / (1000.0 * units.fs):12.4f}"),
             *self._log_columns(),
         ]
-        titles = "".join(title.rjust(len(text)) for title, text in columns)
+        titles = "#" + "".join(title.rjust(len(text)) for title, text in columns)[1:]
+        path = self._paths["logfile"]
+        fresh = self.nsteps == 0 if path is None else not path.exists() or path.stat().st_size == 0
         line = "".join(text for _, text in columns)
-        if self._to_screen:
-            print(titles + "\n" + line if self.nsteps == 0 else line)
-        else:
-            if self._log_file.tell() == 0:
-                self._log_file.write("#" + titles[1:] + "\n")
-            self._log_file.write(line + "\n")
-            self._log_file.flush()
+        self._remark(f"{titles}\n{line}" if fresh else line)
 
-    def _warn(self, text: str) -> None:
-        """Write a remark into the log."""
-        if self._log_file is not None:
-            self._log_file.write(f"# {text}\n")
-            self._log_file.flush()
-        elif self._to_screen:
-            print(f"# {text}")
+    def _remark(self, text: str) -> None:
+        """Write a line into the log, if there is one."""
+        if self._to_screen:
+            print(text)
+        elif self._paths["logfile"] is not None:
+            _append(self._paths["logfile"], text + "\n")
 
     # restart -----------------------------------------------------------------------------------------
 
@@ -305,6 +296,13 @@ class RestartableDynamics(MolecularDynamics):
     @classmethod
     def _file_kind(cls) -> str:
         return f"{cls.kind}-{cls.__name__}"
+
+
+def _append(path: Path | None, text: str) -> None:
+    assert path is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        file.write(text)
 
 
 def check_temperature(temperature_K: float) -> float:

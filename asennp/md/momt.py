@@ -263,8 +263,8 @@ class MOMT(RestartableDynamics):
         axis = bias.outside(point.enthalpy, *point.orders)
         self._outside_in_a_row = 0 if axis is None else self._outside_in_a_row + 1
         if axis is not None and self._outside_in_a_row == _LONG_OUTSIDE:
-            self._warn(
-                f"warning: {_LONG_OUTSIDE} bias intervals in a row off the mesh along {axis!r} "
+            self._remark(
+                f"# warning: {_LONG_OUTSIDE} bias intervals in a row off the mesh along {axis!r} "
                 f"(H = {point.enthalpy:.3f} eV, O = {point.orders}): widen it"
             )
 

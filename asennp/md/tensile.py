@@ -73,9 +73,9 @@ class TensileMD(RestartableDynamics):
         if rng is None:
             raise InputError("Langevin dynamics draws random forces", where="rng", expected="a Generator")
         speed = rate_A_per_ps / (1000.0 * units.fs)
-        if abs(speed * timestep) > 1e-3:
+        if abs(speed * timestep) > 1e-2:
             raise InputError(
-                "faster than 0.001 Å a step", where="rate_A_per_ps", got=rate_A_per_ps, do="give Å per ps"
+                "faster than 0.01 Å a step", where="rate_A_per_ps", got=rate_A_per_ps, do="give Å per ps"
             )
         self.axis, self.mode, self.rate_A_per_ps = int(axis), mode, float(rate_A_per_ps)
         self.n_equilibration = int(n_equilibration)

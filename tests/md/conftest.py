@@ -11,7 +11,7 @@ class SoftSpheres(Calculator):
     """Pairs e (s/r)^12 - a (s/r)^6, smoothly ended (C2) at half the box: all pairs, nearest image."""
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
-    default_parameters = {"epsilon": 0.02, "sigma": 3.1, "attraction": 0.5, "cutoff": 5.0}  # noqa: RUF012
+    default_parameters = {"epsilon": 0.02, "sigma": 3.1, "attraction": 0.5, "cutoff": 4.6}  # noqa: RUF012
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):  # type: ignore[no-untyped-def]
         super().calculate(atoms, properties, system_changes)
