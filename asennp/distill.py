@@ -10,8 +10,8 @@ to a cap. A second pool may start from what the first one gave.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +26,11 @@ from asennp.errors import InputError
 from asennp.files import append_jsonl, read_json, read_jsonl, sha256_json, write_atomic, write_json
 from asennp.models.aev import AEVSettings, Descriptor, compute_descriptors
 from asennp.models.network import AtomicNetworks, NetworkSettings
+from asennp.processes import process_pool
 from asennp.results import Result
 from asennp.train.batch import Batch, mapper
 from asennp.train.config import TrainConfig
-from asennp.train.data import Features, compute_features, data_hash, gather
+from asennp.train.data import Features, Prepared, compute_features, data_hash, gather, prepare
 from asennp.train.fit import run_epoch, starting_offsets
 from asennp.train.optimizers import Optimizers
 from asennp.train.prediction import Prediction, compute_errors, predict_networks
@@ -140,48 +141,95 @@ class DistillResult(Result):
     rounds: tuple[DistillRound, ...]
 
 
+Parameters = dict[str, np.ndarray]
+Run = Callable[..., list[Any]]
+
+
+def _train_member(
+    config: TrainConfig,
+    aev: AEVSettings,
+    data: Prepared | list[Atoms],
+    part: np.ndarray,
+    before: tuple[Parameters, np.ndarray] | None,
+) -> tuple[Parameters, np.ndarray]:
+    """Train one member, from its state before if there is one, and return its state and offsets."""
+    torch.set_num_threads(1)
+    if not isinstance(data, Prepared):
+        data = prepare(data, aev, config.dtype, threads=1)
+    shape = NetworkSettings(aev.length, len(aev.species), config.hidden)
+    with mapper(1) as run:
+        if before is not None:
+            networks, offsets = AtomicNetworks.from_state(shape, before[0]), before[1]
+        else:
+            generator = torch.Generator().manual_seed(config.seed)
+            networks = AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype))
+            zero = np.zeros(len(aev.species))
+            offsets = starting_offsets(config, networks, data, part, zero, False, run)
+        optimizers = Optimizers(networks, config)
+        for epoch in range(config.epochs):
+            loss = run_epoch(networks, config, data, part, offsets, optimizers, epoch, run)
+            optimizers.end_epoch(loss)
+    return networks.state(), offsets
+
+
+@contextmanager
+def _runner(workers: int) -> Iterator[Run]:
+    """Give a function that calls `function(*arguments)` for each of a list of arguments, in order.
+
+    Several workers are processes that live through all rounds: training in threads of one process
+    gains nothing, for its steps are short and mostly Python's.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # here too, so that nothing depends on the number of threads
+    try:
+        with _pooled(workers) as run:
+            yield run
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _pooled(workers: int) -> Iterator[Run]:
+    if workers == 1:
+        yield lambda function, jobs: [function(*job) for job in jobs]
+        return
+    with process_pool(workers) as pool:
+
+        def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+            return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
+
+        yield run
+
+
 class _Committee:
-    """Members, each with its optimiser of the moment and energy offsets."""
+    """Members: their networks and energy offsets."""
 
     def __init__(self, settings: DistillSettings, aev: AEVSettings, workers: int) -> None:
         self.settings = settings
         self.aev = aev
         self.workers = workers
+        self._shape = NetworkSettings(aev.length, len(aev.species), settings.train.hidden)
         self.members: list[tuple[AtomicNetworks, np.ndarray]] = []
 
-    def train(
-        self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features], number: int
-    ) -> None:
-        """Train every member on its own 80 % of the frames, members side by side in threads.
+    def train(self, data: Prepared | list[Atoms], number: int, run: Run) -> None:
+        """Train every member on its own part of the frames, members side by side.
 
-        Each member's arithmetic runs in one thread, so the result does not depend on `workers`.
+        Each member's arithmetic runs in one thread, so the result does not depend on the workers.
         """
-        data = gather(frames, descriptors)
-
-        def work(member: int) -> tuple[AtomicNetworks, np.ndarray]:
-            config = replace(self.settings.train, seed=self.settings.seed + 1000 * number + member)
-            keep = 1.0 - config.validation_fraction
-            order = np.random.default_rng([self.settings.seed, 1, number, member]).permutation(len(frames))
-            part = order[: max(1, round(keep * len(frames)))]
-            dtype = getattr(torch, config.dtype)
-            with mapper(1) as run:
-                if self.settings.warm_epochs is not None and self.members:
-                    networks, offsets = self.members[member]
-                    config = replace(config, epochs=self.settings.warm_epochs)
-                else:
-                    shape = NetworkSettings(self.aev.length, len(self.aev.species), config.hidden)
-                    generator = torch.Generator().manual_seed(config.seed)
-                    networks = AtomicNetworks.random(shape, generator, dtype=dtype)
-                    zero = np.zeros(len(self.aev.species))
-                    offsets = starting_offsets(config, networks, data, part, zero, False, run)
-                optimizers = Optimizers(networks, config)
-                for epoch in range(config.epochs):
-                    value = run_epoch(networks, config, data, part, offsets, optimizers, epoch, run)
-                    optimizers.end_epoch(value)
-            return networks, offsets
-
-        with ThreadPoolExecutor(self.workers) as pool:
-            self.members = list(pool.map(work, range(self.settings.n_members)))
+        config, seed = self.settings.train, self.settings.seed
+        warm = self.settings.warm_epochs is not None and len(self.members) > 0
+        if self.settings.warm_epochs is not None and warm:
+            config = replace(config, epochs=self.settings.warm_epochs)
+        jobs = []
+        for member in range(self.settings.n_members):
+            order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
+            part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
+            networks, offsets = self.members[member] if warm else (None, None)
+            before = None if networks is None else (networks.state(), offsets)
+            own = replace(config, seed=seed + 1000 * number + member)
+            jobs.append((own, self.aev, data, part, before))
+        states = run(_train_member, jobs)
+        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in states]
 
     def scores(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]) -> np.ndarray:
         """Return the largest spread of atomic energies in each frame (n_frames,), eV."""
@@ -219,12 +267,11 @@ class _Committee:
 
     def load(self, path: Path) -> None:
         """Take the members over from a file."""
-        shape = NetworkSettings(self.aev.length, len(self.aev.species), self.settings.train.hidden)
         with np.load(path) as arrays:
             for k in range(self.settings.n_members):
                 state = {n.split("/")[1]: arrays[n] for n in arrays.files if n.startswith(f"{k}/")}
                 offsets = state.pop("offsets")
-                self.members.append((AtomicNetworks.from_state(shape, state), offsets))
+                self.members.append((AtomicNetworks.from_state(self._shape, state), offsets))
 
 
 class _Pool:
@@ -256,11 +303,12 @@ class _Pool:
             self._jacobian |= found
         return [found[k] if k in found else self._jacobian[k] for k in indices.tolist()]
 
-    def for_training(self, indices: np.ndarray) -> Sequence[Descriptor | Features]:
-        """Return descriptors of chosen frames, with the Jacobian only if the loss needs it."""
+    def for_training(self, indices: np.ndarray) -> Prepared | list[Atoms]:
+        """Return chosen frames with their features; bare, if the loss needs the large Jacobian too."""
+        chosen = [self.frames[k] for k in indices]
         if self._train.force_weight > 0 or self._train.stress_weight > 0:
-            return self.with_jacobian(indices)
-        return [self.features[k] for k in indices]
+            return chosen
+        return gather(chosen, [self.features[k] for k in indices])
 
 
 def distill(
@@ -295,7 +343,7 @@ def distill(
     aev
         Descriptor; by default the published one for the elements of the pool.
     workers
-        Threads; by default as many as torch uses.
+        Processes (for training) and threads; by default as many threads as torch uses.
     progress
         Called with each finished round.
 
@@ -335,19 +383,22 @@ def distill(
         committee.load(folder / f"members-{len(rounds) - 1}.npz")
 
     # rounds: one a chunk, and a closing one that completes the learning curve
-    before, numbers = torch.get_num_threads(), range(len(rounds), len(chunks) + 1)
-    torch.set_num_threads(1)
-    try:
-        for number in numbers:
-            known = np.concatenate(
-                [np.arange(n_start), order[:n_first], *(n_start + r.chosen for r in rounds)]
-            ).astype(int)
-            committee.train([frames[k] for k in known], data.for_training(known), number)
+    with _runner(workers) as run:
+        for number in range(len(rounds), len(chunks) + 1):
+            chosen = [n_start + r.chosen for r in rounds]
+            known = np.concatenate([np.arange(n_start), order[:n_first], *chosen]).astype(int)
+            committee.train(data.for_training(known), number, run)
             errors = _measure(committee, data, measured, settings.curve_frames is not None)
             chunk = chunks[number] if number < len(chunks) else order[:0]
-            found = _screen(committee, data, chunk, settings)
-            finished = DistillRound(n_train=len(known), screened=chunk - n_start, **found, **errors)
-            finished = replace(finished, chosen=finished.chosen - n_start)
+            scores, threshold, above = _screen(committee, data, chunk)
+            finished = DistillRound(
+                n_train=len(known),
+                screened=chunk - n_start,
+                scores=scores,
+                threshold=threshold,
+                chosen=above - n_start,
+                **errors,
+            )
             if settings.warm_epochs is not None:
                 committee.save(folder / f"members-{number}.npz")
             append_jsonl(folder / "rounds.jsonl", finished.to_dict())
@@ -355,8 +406,6 @@ def distill(
             rounds.append(finished)
             if progress is not None:
                 progress(finished)
-    finally:
-        torch.set_num_threads(before)
     indices = np.concatenate([order[:n_first] - n_start, *(r.chosen for r in rounds)]).astype(int)
     result = DistillResult(indices, len(pool), n_start, tuple(rounds))
     result.to_json(folder / "result.json")
@@ -397,14 +446,13 @@ def _measure(committee: _Committee, data: _Pool, indices: np.ndarray, keep: bool
     return sums
 
 
-def _screen(
-    committee: _Committee, data: _Pool, chunk: np.ndarray, settings: DistillSettings
-) -> dict[str, Any]:
-    """Score a chunk and choose from it."""
+def _screen(committee: _Committee, data: _Pool, chunk: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """Score a chunk; return scores, threshold, and the frames above it, the highest score first."""
     if len(chunk) == 0:
-        return {"scores": np.zeros(0), "threshold": float("nan"), "chosen": chunk}
+        return np.zeros(0), float("nan"), chunk
+    settings = committee.settings
     scores = committee.scores([data.frames[k] for k in chunk], [data.features[k] for k in chunk])
     threshold = float(scores.mean() + settings.n_sd * scores.std())
     ranked = np.argsort(-scores, kind="stable")
     above = ranked[scores[ranked] > threshold][: settings.cap]
-    return {"scores": scores, "threshold": threshold, "chosen": chunk[above]}
+    return scores, threshold, chunk[above]

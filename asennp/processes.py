@@ -25,6 +25,23 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Open fresh one-thread processes that serve many calls; an error or Ctrl-C ends them at once."""
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        with _one_thread():
+            pool.submit(int)  # the first call starts the processes: here they inherit the settings
+        yield pool
+    except BaseException:
+        # Ctrl-C or a failed worker: the others stop at once, their checkpoints stay
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 def run_processes(
     function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], workers: int = 2
 ) -> Iterator[tuple[int, Any]]:
@@ -36,17 +53,7 @@ def run_processes(
     """
     if not arguments:
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(arguments)), mp_context=context)
-    try:
-        with _one_thread():
-            futures = {pool.submit(function, *args): k for k, args in enumerate(arguments)}
+    with process_pool(min(workers, len(arguments))) as pool:
+        futures = {pool.submit(function, *args): k for k, args in enumerate(arguments)}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BaseException:
-        # Ctrl-C or a failed worker: the others stop at once, their checkpoints stay
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
