@@ -1,0 +1,1 @@
+"""Molecular dynamics: MOMT, the Wang-Landau bias, tensile runs; any ASE calculator."""

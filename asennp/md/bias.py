@@ -148,7 +148,7 @@ class WangLandauBias(Bias):
     kernel_width
         w in node spacings, a number or one an axis. A bump of width w adds about (2.5 w)^d nodes' worth.
     temperature_min_K, temperature_max_K
-        Limits of T0/alpha; T0/4 and 2 T0 if not given. The timestep must suit modes sqrt(T0/Tmin) stiffer.
+        Limits of T0/alpha; T0/4 and 2.5 T0 if not given. The timestep must suit modes sqrt(T0/Tmin) stiffer.
     schedule
         "flatness": ln f is halved when the histogram is flat over the visited nodes (those not held by the
         limits of alpha nor within a kernel of an edge), and follows N_visited/t once that is larger.
@@ -185,7 +185,7 @@ class WangLandauBias(Bias):
         self.n_orders = len(self.axes) - 1
         self.temperature_K = float(temperature_K)
         self.temperature_min_K = float(temperature_min_K or temperature_K / 4.0)
-        self.temperature_max_K = float(temperature_max_K or temperature_K * 2.0)
+        self.temperature_max_K = float(temperature_max_K or temperature_K * 2.5)
         if not 0.0 < self.temperature_min_K <= self.temperature_K <= self.temperature_max_K:
             raise InputError(
                 "the reference temperature lies outside its own limits",

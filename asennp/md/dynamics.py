@@ -124,6 +124,9 @@ class RestartableDynamics(MolecularDynamics):
     def _prepare(self) -> None:
         """Check the start and compute what the first step needs."""
 
+    def _resume(self) -> None:
+        """Take up what may have changed between two runs at the same positions."""
+
     # running -----------------------------------------------------------------------------------------
 
     def irun(self, steps: int = 50) -> Iterator[bool]:
@@ -132,6 +135,8 @@ class RestartableDynamics(MolecularDynamics):
         if self._evaluation is None or calculator.calculation_required(self.atoms, ["energy", "forces"]):
             self._evaluation = None
             self._prepare()
+        else:
+            self._resume()
         yield from super().irun(steps)
 
     def _refresh_properties(self) -> None:

@@ -298,6 +298,10 @@ class MOMT(RestartableDynamics):
                 do=f"widen the axis to ({low:.6g}, {high:.6g}) or start from another structure",
             )
 
+    def _resume(self) -> None:
+        """Look at the bias again: it may have been changed by hand."""
+        self._lean(self.point)
+
     # readings ----------------------------------------------------------------------------------------
 
     def get_conserved_energy(self) -> float:

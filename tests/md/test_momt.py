@@ -5,6 +5,7 @@ import pytest
 from ase import Atoms, units
 from ase.calculators.lj import LennardJones
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
+from ase.md.velocitydistribution import Stationary
 
 from asennp.errors import InputError
 from asennp.md.bias import LinearBias, WangLandauBias
@@ -100,6 +101,13 @@ def test_piston_force_is_minus_the_derivative_in_ln_length(crowded: MOMT) -> Non
     assert virial == pytest.approx(-(above - below) / (2 * step), rel=1e-6)
     kinetic = crowded._piston_force(crowded.point, 2.0) - virial
     assert kinetic == pytest.approx(2.0 * (1.0 + 3.0 / (3 * 32 - 3)))
+
+
+def test_a_bias_changed_between_runs_counts_from_the_next_step(crowded: MOMT) -> None:
+    crowded.run(1)
+    crowded.bias.set_coefficients(np.zeros((41, 37, 20)))
+    crowded.run(0)
+    assert (crowded.point.alpha, crowded.point.shift) == (1.0, 0.0)
 
 
 # conservation ----------------------------------------------------------------------------------------
@@ -230,17 +238,16 @@ def test_plain_npt_agrees_with_ase(fluid) -> None:  # type: ignore[no-untyped-de
     atoms = fluid(seed=4, a=5.2)
     rng = np.random.default_rng(8)
     atoms.set_momenta(np.sqrt(KB * T0 * atoms.get_masses())[:, None] * rng.standard_normal((32, 3)))
-    theirs = IsotropicMTKNPT(atoms, 5 * units.fs, temperature_K=T0, pressure_au=P0, **DAMPING)
+    Stationary(atoms)
+    # ASE's chain counts 3N degrees of freedom of which 3N-3 move: they come out hotter by N/(N-1)
+    theirs = IsotropicMTKNPT(atoms, 5 * units.fs, temperature_K=T0 * 31 / 32, pressure_au=P0, **DAMPING)
     rows = []
-    for k, _ in enumerate(theirs.irun(12_000)):
+    for k, _ in enumerate(theirs.irun(10_000)):
         if k >= 1000 and k % 5 == 0:
             rows.append((atoms.get_potential_energy(), atoms.get_volume()))
     reference = np.array(rows)
-    # theirs moves the centre of mass (measure V^N), ours does not (V^(N-1)): weight with 1/V
-    weight = 1.0 / reference[:, 1]
-    weight /= weight.mean()
-    assert abs(z_score(ours[:, 1], reference[:, 1] * weight)) < 4
-    assert abs(z_score(ours[:, 0], reference[:, 0] * weight)) < 4
+    assert abs(z_score(ours[:, 1], reference[:, 1])) < 4
+    assert abs(z_score(ours[:, 0], reference[:, 0])) < 4
 
 
 # bad input -------------------------------------------------------------------------------------------
