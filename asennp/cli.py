@@ -38,7 +38,7 @@ Settings = Annotated[
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
-PROJECT, STAGE, MODEL = "Runs", "Stages (each runs what it stands on, and stops there)", "Models"
+PROJECT, STAGE, MODEL = "Runs", "Stages (each first runs what it stands on)", "Models"
 
 
 @app.callback(invoke_without_command=True)
@@ -135,8 +135,8 @@ def _add_stage(name: str) -> None:
         console.print(f"{folder.path / name}", style="bold")
 
     stage = STAGES[name]
-    needs = f" (after {', '.join(stage.after)})" if stage.after else ""
-    command.__doc__ = f"Run {stage.title}{needs}."
+    needs = f" Stands on: {', '.join(stage.after)}." if stage.after else ""
+    command.__doc__ = f"{stage.title[0].upper()}{stage.title[1:]}.{needs}"
     app.command(name, rich_help_panel=STAGE)(command)
 
 

@@ -1,7 +1,7 @@
 """The one error for bad input: what is wrong, where, what was expected, what came, what to do."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class InputError(ValueError):

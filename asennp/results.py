@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from ase import Atoms
@@ -61,6 +61,8 @@ class Result:
     Fields may be numbers, text, ``np.ndarray``, ``ase.Atoms``, other results, and tuples, lists or
     dicts of these (dict keys: str, int or float).
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

@@ -131,6 +131,7 @@ def plot_map(
             plain_log(bar.ax.yaxis)
         ax.set_title(title)
         ax.set_xlabel(enthalpy_label)
+        ax.locator_params(axis="x", nbins=5)
         for name, (h, o) in (marks or {}).items():
             ax.plot([h], [o], marker="D", markersize=4.5, color=MUTED, markeredgecolor=PAPER)
             ax.annotate(

@@ -170,7 +170,7 @@ def run_pull(config: Config, model: Path, lattice: Path, path: Path) -> None:
         dyn.run(20)
         strain.append(dyn.strain)
         stress.append(dyn.compute_tension() * EV_A3_GPA)
-        uncertainty.append(float(np.max(atoms.calc.committee.energies_std)))
+        uncertainty.append(1000.0 * float(np.max(atoms.calc.committee.energies_std)))
         if k % max(1, settings.pull_steps // 80) == 0:
             frames.append(
                 {
@@ -185,7 +185,7 @@ def run_pull(config: Config, model: Path, lattice: Path, path: Path) -> None:
             "symbols": str(atoms.symbols),
             "strain": strain,
             "stress_GPa": stress,
-            "uncertainty_eV": uncertainty,
+            "uncertainty_meV": uncertainty,
             "frames": frames,
         },
     )
@@ -286,7 +286,7 @@ def _row(reference: float, values: list[float]) -> dict[str, Any]:
     """Return the teacher's value, the members' interval, and whether the one lies in the other."""
     interval = compute_interval(values)
     inside = interval.low <= reference <= interval.high
-    return {"teacher": float(reference), **interval.to_dict(), "agrees": "tie" if inside else "differs"}
+    return {"teacher": float(reference), **interval.to_dict(), "agrees": bool(inside)}
 
 
 def _nvt_summary(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,440 @@
+"""The sections of the report: what each stage left, as text, tables and figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from asennp.config import Config
+from asennp.dataset import read_frames
+from asennp.evaluate import Interval, ParityResult, StabilityResult
+from asennp.files import read_json, read_jsonl
+from asennp.md.bias import WangLandauBias
+from asennp.qeff import SweepResult
+from asennp.report import figures
+from asennp.report.tables import (
+    Block,
+    Check,
+    Checks,
+    Details,
+    Figure,
+    Measured,
+    Note,
+    Section,
+    Table,
+    Tile,
+    Tiles,
+)
+from asennp.stages.parts import crystal
+from asennp.stages.sample import walker_orders
+from asennp.stages.train import KINDS
+from asennp.units import EV_A3_MPA
+
+Summaries = Mapping[str, Any]
+Row = list[Any]
+
+_QUANTITY = {"energy": ("Energy", "meV/atom"), "forces": ("Forces", "meV/Å"), "stress": ("Stress", "MPa")}
+_SET = {"test": "test set", "tensile": "unseen tensile"}
+
+
+def overview(config: Config, summaries: Summaries, floor: Sequence[Mapping[str, Any]]) -> Section:
+    """Show headline numbers, the floor, and the phases."""
+    test = summaries["evaluate"]["parity"]["test"]["hybrid"]
+    label, charge = summaries["label"], summaries["qeff"]
+    force = _interval(test["forces"])
+    tiles = Tiles(
+        [
+            Tile(
+                "Force error, test set",
+                f"{force.mean:.0f} meV/Å",
+                f"± {force.half_width:.0f} over the committee",
+            ),
+            Tile(
+                "Energy error",
+                f"{test['energy']['mean']:.1f} meV/atom",
+                f"{label['counts']['test']} frames nothing saw",
+            ),
+            Tile("Effective charge", f"{charge['q_eff']:.2f} e", f"by: {charge['chosen_by']}"),
+            Tile(
+                "Labels",
+                f"{label['counts']['train']}",
+                f"training frames by {label['teacher']}, {len(label['failed'])} failed",
+            ),
+        ]
+    )
+    phases = {
+        phase: crystal(config, phase, (3, 2, 2) if p.prototype == "wurtzite" else 2)
+        for phase, p in config.system.phases.items()
+    }
+    return Section(
+        "Overview",
+        [
+            tiles,
+            Checks([Check(line["name"], line["passed"], line["got"], line["required"]) for line in floor]),
+            Figure(
+                figures.plot_structures(phases), "The phases, at the empirical potential's lattice constants."
+            ),
+        ],
+        "From an empirical potential to a trained and tested hybrid potential: sampling in enthalpy and "
+        "order, distillation, labels by a better theory, an effective charge for the long range, transfer "
+        "learning.",
+    )
+
+
+def sampling(config: Config, summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
+    """Show where the walkers went, the bias they built, and the pull kept aside."""
+    blocks: list[Block] = []
+    rows: list[Row] = []
+    for name, walker in config.sample.walkers.items():
+        frames = read_frames(upstream["sample"] / name / "frames.extxyz")
+        time = np.array([frame.info["step"] for frame in frames]) * config.sample.timestep_fs / 1000.0
+        order, enthalpy = (np.array([frame.info[key] for frame in frames]) for key in ("order", "enthalpy"))
+        bias = WangLandauBias.load(upstream["sample"] / name / "bias.npz")
+        start, order_of = walker_orders(config, name)
+        blocks += [
+            Figure(
+                figures.plot_walkers([time], [order], [enthalpy], [name]),
+                f"Walker {name}: order parameter and enthalpy along the run from perfect {walker.phase}.",
+            ),
+            Figure(
+                figures.plot_map(
+                    _edges(*walker.enthalpy),
+                    _edges(*walker.order),
+                    bias.state.visits,
+                    bias.state.coefficients,
+                    marks={walker.phase: (float(enthalpy[0]), float(order_of(start)))},
+                ),
+                f"Walker {name}: where the Wang-Landau updates fell, and the partial enthalpy they built.",
+            ),
+        ]
+        s = summaries["sample"][name]
+        reached = f"{s['order_range'][0]:.1f} to {s['order_range'][1]:.1f}"
+        covered = 100 * s["order_coverage"]
+        rows.append(
+            [name, walker.phase, s["steps"], s["wang_landau_updates"], covered, reached, s["guard_count"]]
+        )
+    table = Table(
+        [
+            "Walker",
+            "Start",
+            "Steps",
+            "Updates",
+            ("Order mesh covered", "%"),
+            "Order range",
+            "Guard acted",
+        ],
+        rows,
+        note="Guard: pair evaluations inside the inner maximum of the pair potential, where it is spliced.",
+    )
+    pull = config.tensile
+    curve = Figure(
+        figures.plot_stress_strain({config.potential.name: SimpleNamespace(**summaries["tensile"])}),
+        f"The tensile pull kept aside: {pull.phase}, {pull.temperature_K:g} K, {pull.rate_A_per_ps:g} Å/ps, "
+        "transverse cell fixed.",
+    )
+    return Section(
+        "Sampling",
+        [table, *blocks, curve],
+        f"MOMT dynamics with {config.potential.name} at {config.sample.temperature_K:g} K and "
+        f"{config.sample.pressure_bar:g} bar. The run explores: its bias grows to the end, so it is a source "
+        "of configurations and not of thermodynamic averages.",
+    )
+
+
+def _edges(low: float, high: float, n: int) -> np.ndarray:
+    """Return the borders of the cells around the nodes of a mesh."""
+    half = 0.5 * (high - low) / (n - 1)
+    return np.linspace(low - half, high + half, n + 1)
+
+
+def distillation(summaries: Summaries) -> Section:
+    """Show the learning curve and the scores of the last chunk."""
+    s = summaries["distill"]
+    columns = {
+        "Atomic energy MAE (meV)": ("energies_mae", 1e3),
+        "Force MAE (meV/Å)": ("force_mae", 1e3),
+        "Stress MAE (MPa)": ("stress_mae", EV_A3_MPA),
+    }
+    curves = {
+        title: {
+            f"pool {name}": (curve["n_train"], factor * np.array(curve[column]))
+            for name, curve in s["curve"].items()
+        }
+        for title, (column, factor) in columns.items()
+    }
+    blocks: list[Block] = [
+        Figure(
+            figures.plot_curves(curves, "Training frames"),
+            "Errors of the committee on frames of the pool, round by round (short-range labels).",
+        )
+    ]
+    screened = {f"pool {name}": found for name, found in s["last_scores"].items() if found}
+    if screened:
+        scores = {name: 1e3 * np.array(found["scores"]) for name, found in screened.items()}
+        thresholds = {name: 1e3 * found["threshold"] for name, found in screened.items()}
+        blocks.append(
+            Figure(
+                figures.plot_scores(scores, thresholds),
+                "Scores of the last screened chunk: largest spread of an atomic energy.",
+            )
+        )
+    return Section(
+        "Distillation",
+        blocks,
+        f"{s['n_train']} of {sum(s['n_pool'].values())} pool frames were chosen by committees of "
+        f"{s['settings']['n_members']} that disagreed on an atomic energy; {s['n_test']} test frames come "
+        "from blocks of the trajectories that were set aside before any selection.",
+    )
+
+
+def labels(config: Config, summaries: Summaries) -> Section:
+    """Show the teacher check and what was labelled."""
+    s = summaries["label"]
+    check = s["check"]
+    blocks: list[Block] = [
+        Table(
+            ["Teacher check", "Largest difference", "Unit"],
+            [
+                ["Same crystal in two cells", check["cell_spread_meV"], "meV/atom"],
+                ["Forces against differences of the energy", 1e3 * check["force_error"], "meV/Å"],
+                ["Stress against differences of the energy", 1e3 * check["stress_error_GPa"], "MPa"],
+            ],
+        ),
+        Table(["Frames", "Labelled"], [[use, count] for use, count in s["counts"].items()]),
+    ]
+    if s["failed"]:
+        text = f"{len(s['failed'])} frames failed and were left out: see label/failed.json."
+        blocks.append(Note(text, "warning"))
+    n = config.label.crystals
+    crystals = f" {n} strained and displaced crystals of each phase are among them." if n else ""
+    return Section("Labels", blocks, f"Energies, forces and stress by {s['teacher']}.{crystals}")
+
+
+def charge(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
+    """Show both sweeps beside the dielectric estimates."""
+    s = summaries["qeff"]
+    shown = {}
+    rows: list[Row] = []
+    remarks: list[Block] = []
+    for method in ("plain", "regressed"):
+        result = SweepResult.from_json(upstream["qeff"] / f"{method}.json")
+        mae = 1e3 * result.mae
+        shown[method] = SimpleNamespace(q=result.q, mae=mae, optimum=result.optimum, interval=result.interval)
+        left = [float(np.interp(q, result.q, mae)) for q in (0.0, result.optimum, s["formal"])]
+        interval = Measured(result.optimum, 0.5 * (result.interval[1] - result.interval[0]))
+        rows.append([method, interval, *left])
+        if result.note:
+            remarks.append(Note(f"{method} sweep: {result.note}.", "warning"))
+    marks = {
+        "√ε∞ estimate": tuple(s["dielectric"]["infinity"]),
+        "√ε₀ estimate": tuple(s["dielectric"]["zero"]),
+    }
+    table = Table(
+        [
+            "Sweep",
+            ("Optimum", "e"),
+            ("Left at 0", "meV/atom"),
+            ("at the optimum", "meV/atom"),
+            ("at the formal charge", "meV/atom"),
+        ],
+        rows,
+        note="± is half of the 5 to 95 % range over samples (plain) or splits (regressed). Dielectric "
+        f"estimates: formal charge over √ε; {s['dielectric']['source']}.",
+    )
+    return Section(
+        "Effective charge",
+        [
+            Figure(
+                figures.plot_sweeps(shown, "meV/atom", marks=marks, formal=s["formal"]),
+                "Mean absolute residual against the charge.",
+            ),
+            table,
+            *remarks,
+        ],
+        "What the Coulomb energy at charge q leaves over of the labels, without training a network. The "
+        "regressed sweep first takes out what a linear model of the local descriptor explains: the rest is "
+        f"long-ranged. Trained on: q_eff = {s['q_eff']:.2f} e ({s['chosen_by']}).",
+    )
+
+
+def training(config: Config, summaries: Summaries) -> Section:
+    """Show validation errors of pretraining and transfer, and the label audit."""
+    pretrained, fitted = summaries["pretrain"]["history"], summaries["train"]["history"]
+    columns = {
+        "Energy MAE (meV/atom)": ("energy_mae", 1e3),
+        "Force MAE (meV/Å)": ("force_mae", 1e3),
+        "Stress MAE (MPa)": ("stress_mae", EV_A3_MPA),
+    }
+    before = {title: {"pretraining": _band(pretrained, *column)} for title, column in columns.items()}
+    after = {
+        title: {kind: _band(fitted[kind], *column) for kind in KINDS} for title, column in columns.items()
+    }
+    marks = {"fine-tuning": config.train.transfer.epochs} if config.train.fine_tune else None
+    audit = summaries["train"]["audit"]
+    counts = ", ".join(f"{name} on {count}" for name, count in audit["counts"].items() if count)
+    return Section(
+        "Training",
+        [
+            Figure(
+                figures.plot_curves(before, "Epoch", log=True, dots=False),
+                "Pretraining on short-range atomic energies: validation errors of the members.",
+            ),
+            Figure(
+                figures.plot_curves(after, "Epoch", log=True, dots=False, marks=marks),
+                "Transfer: validation errors; direct starts from nothing and has as many epochs.",
+            ),
+            Details(
+                "Label audit before training",
+                [f"{audit['n_frames']} frames, {audit['n_duplicates']} duplicates; labels: {counts}"],
+            ),
+        ],
+        f"Committees of {config.train.members}; bands reach from the least to the greatest member.",
+    )
+
+
+def _band(
+    histories: Sequence[Mapping[str, Any]], column: str, factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    values = factor * np.array([history[column] for history in histories])
+    return np.arange(1, values.shape[1] + 1), values
+
+
+def _interval(values: Mapping[str, Any]) -> Interval:
+    """Return the interval that a summary's row holds among other things."""
+    return Interval(**{name: values[name] for name in Interval.__dataclass_fields__})
+
+
+def accuracy(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
+    """Compare the three committees on the test set and on the unseen pull."""
+    s = summaries["evaluate"]["parity"]
+    panels = {
+        f"{name} MAE ({unit})": {_SET[use]: {kind: _interval(s[use][kind][q]) for kind in KINDS} for use in s}
+        for q, (name, unit) in _QUANTITY.items()
+    }
+    rows: list[Row] = []
+    for use in s:
+        for kind in KINDS:
+            found = s[use][kind]
+            cells = [Measured.of(_interval(found[q]), found["against_direct"][q]) for q in _QUANTITY]
+            against = "transferred" if kind == "hybrid" else "direct"
+            verdicts = ", ".join(f"{q} {verdict}" for q, verdict in found[f"against_{against}"].items())
+            words = "" if kind == "direct" else f"{against}: {verdicts}"
+            rows.append([f"{_SET[use]}, {kind}", *cells, words])
+    table = Table(
+        ["Set, model", *((f"{name} MAE", unit) for name, unit in _QUANTITY.values()), "Against"],
+        rows,
+        note="Mean over the members ± half of the 90 % Student interval; overlapping intervals are a tie. "
+        "Direct: no pretraining, no Coulomb. Transferred: pretrained, no Coulomb. Hybrid: pretrained, "
+        "Coulomb at q_eff. Colours compare with direct.",
+    )
+    clouds = {
+        kind: {
+            _SET[use]: ParityResult.from_json(upstream["evaluate"] / f"parity-{kind}-{use}-mean.json")
+            for use in s
+        }
+        for kind in KINDS
+    }
+    return Section(
+        "Accuracy",
+        [
+            table,
+            Figure(figures.plot_methods(panels), "Errors with committee intervals; ticks are the members."),
+            Figure(figures.plot_parity(clouds), "Committee means against the labels."),
+        ],
+        "On frames that no training, selection or fine-tuning has seen.",
+    )
+
+
+def crystals(summaries: Summaries) -> Section:
+    """Compare lattices, energies and elastic constants with the teacher's own."""
+    s = summaries["evaluate"]["crystals"]
+    rows: list[Row] = []
+    remarks: list[Block] = []
+    groups: dict[str, list[figures.PropertyRow]] = {"Lattice": [], "Elastic constants": []}
+    for phase, found in s["phases"].items():
+        for name, row in found["rows"].items():
+            if "refused" in row:
+                rows.append([f"{phase}, {name}", None, None, f"refused: {row['refused']}"])
+                continue
+            interval = _interval(row)
+            verdict = "within the interval" if row["agrees"] else "differs"
+            rows.append([f"{phase}, {name}", row["teacher"], Measured.of(interval), verdict])
+            group = "Lattice" if "Å" in name else "Elastic constants" if "GPa" in name else None
+            if group:
+                label = f"{phase} {name.split(' ')[0]}"
+                groups[group].append(figures.PropertyRow(label, row["teacher"], {"hybrid": interval}, 4))
+        for flag, words in (
+            ("same_spacegroup", "left its space group in a relaxation"),
+            ("converged", "did not reach the tolerances of the relaxation"),
+            ("is_stable", "violates Born's criterion with a member"),
+        ):
+            if not found[flag]:
+                remarks.append(Note(f"{phase} {words}.", "warning"))
+    return Section(
+        "Crystals",
+        [
+            *remarks,
+            Figure(
+                figures.plot_properties({k: v for k, v in groups.items() if v}, relative=tuple(groups)),
+                "Deviation from the teacher, with the committee's interval.",
+            ),
+            Table(
+                ["Property", "Teacher", "Hybrid", "Teacher's value"],
+                rows,
+                digits=4,
+                note=f"Energies are relative to {s['ground_state']}, the teacher's ground state.",
+            ),
+        ],
+        "Relaxed lattices, energies between phases and elastic constants, against the teacher itself.",
+    )
+
+
+def dynamics(config: Config, upstream: Mapping[str, Path]) -> Section:
+    """Show the NVT run and the pull with the hybrid potential."""
+    nvt = StabilityResult.from_json(upstream["evaluate"] / "nvt.json")
+    pull = read_json(upstream["evaluate"] / "pull.json")
+    strain = np.array(pull["strain"])
+    curve = SimpleNamespace(strain=strain, stress_GPa=np.array(pull["stress_GPa"]))
+    frames = [pull["frames"][k] for k in np.linspace(0, len(pull["frames"]) - 1, 4).round().astype(int)]
+    pictures = {
+        f"{100 * frame['strain']:.0f} % strain": Atoms(
+            pull["symbols"], positions=frame["positions"], cell=frame["cell"], pbc=True
+        )
+        for frame in frames
+    }
+    spread = {"Largest spread (meV)": {"of an atomic energy": (100 * strain, pull["uncertainty_meV"])}}
+    return Section(
+        "Molecular dynamics",
+        [
+            Figure(figures.plot_stability(nvt), f"{config.evaluate.nvt_ps:g} ps NVT at {nvt.target_K:g} K."),
+            Figure(
+                figures.plot_stress_strain({"hybrid": curve}),
+                f"A tensile pull at {config.evaluate.pull_rate_A_per_ps:g} Å/ps.",
+            ),
+            Figure(figures.plot_structures(pictures), "Frames of the pull."),
+            Figure(
+                figures.plot_curves(spread, "Strain (%)", dots=False),
+                "The committee says where it leaves what it has learnt.",
+            ),
+        ],
+        f"{config.tensile.phase}, {len(nvt.final)} atoms, with HybridNNPCalculator in ASE's drivers.",
+    )
+
+
+def record(folder: Path) -> Section:
+    """Show times, versions and the configuration."""
+    done = {r["stage"]: r for r in read_jsonl(folder / "ledger.jsonl") if r["status"] == "done"}
+    seconds = {name: float(entry["seconds"]) for name, entry in done.items()}
+    versions = next(iter(done.values()))["versions"]
+    return Section(
+        "Record",
+        [
+            Figure(figures.plot_stages(seconds), "Seconds a stage took."),
+            Details("Versions", [Table(["Package", "Version"], [[k, v] for k, v in versions.items()])]),
+            Details("Configuration", [(folder / "config.yaml").read_text()]),
+        ],
+        f"{sum(seconds.values()) / 60:.1f} minutes; the ledger holds inputs, seeds and checksums.",
+    )
