@@ -219,7 +219,7 @@ def test_linear_bias_on_an_order_parameter_is_an_umbrella(fluid) -> None:  # typ
     atoms = fluid(seed=2, a=5.2)
     biased = run(MOMT, atoms, steps, order=ReciprocalOrder.fcc(atoms), bias=bias)
     atoms = fluid(seed=2, a=5.2)
-    wrong = run(GammaDropped, atoms, steps // 2, order=ReciprocalOrder.fcc(atoms), bias=bias)
+    wrong = run(GammaDropped, atoms, steps, order=ReciprocalOrder.fcc(atoms), bias=bias)
     weights = np.exp(-1.5 * plain[:, 2])
     blocks = np.array_split(np.arange(len(plain)), 16)
     estimates = [
