@@ -1,0 +1,208 @@
+"""Training learns a known potential, resumes bit for bit, and refuses what it cannot use."""
+
+import json
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.lj import LennardJones
+
+from asennp.dataset import Store, compute_labels
+from asennp.errors import InputError
+from asennp.files import sha256_file
+from asennp.models import AEVSettings, load_model
+from asennp.train import FitResult, TrainConfig, compute_errors, fit, fit_committee, predict
+from asennp.train.data import prepare
+
+AEV = AEVSettings(
+    species=("Cl", "Na"),
+    radial_cutoff=4.0,
+    radial_shifts=tuple(np.arange(1.6, 4.0, 0.3)),
+    radial_eta=8.0,
+    angular_cutoff=3.0,
+    angular_shifts=(1.5, 2.3),
+    angular_eta=3.0,
+    n_sections=2,
+)
+CONFIG = TrainConfig(
+    hidden=(16, 12),
+    epochs=6,
+    batch_size=4,
+    lr_weights=3e-3,
+    lr_biases=3e-3,
+    bias_optimizer="adam",
+    force_weight=0.5,
+    schedule="constant",
+)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Atoms]:
+    rng = np.random.default_rng(0)
+    crystals = []
+    for _ in range(40):
+        crystal = bulk("NaCl", "rocksalt", a=4.4 * (1 + 0.02 * rng.normal()), cubic=True)
+        crystal.rattle(0.06, rng=rng)
+        crystals.append(crystal)
+    lj = LennardJones(sigma=1.95, epsilon=0.3, rc=3.9, ro=3.0, smooth=True)
+    return compute_labels(crystals, lj, ("energy", "forces", "stress", "energies"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_pair_potential_is_learnt(frames, tmp_path):
+    config = replace(CONFIG, epochs=60, schedule="cosine", hidden=(24, 16), select="force_mae")
+    result = fit(config, frames, tmp_path, aev=AEV, charges={"Na": 0.5, "Cl": -0.5})
+    spread = np.std([f.info["REF_energy"] / 8 for f in frames])
+    forces = np.mean(np.abs([f.arrays["REF_forces"] for f in frames]))
+    assert result.validation.energy_rmse < 0.1 * spread
+    assert result.validation.force_mae < 0.25 * forces
+    assert result.history["force_mae"][-1] < 0.3 * result.history["force_mae"][0]
+    assert len(result.history["loss"]) == 60 and result.n_train + result.n_validation == 40
+    assert "REF_forces: 40 of 40" in result.audit
+
+    model = load_model(result.model)
+    assert model.charges == {"Na": 0.5, "Cl": -0.5} and model.species == ("Cl", "Na")
+    assert model.ranges is not None and np.all(model.ranges[:, 0] <= model.ranges[:, 1])
+    prediction, data = predict(model, frames), prepare(frames, AEV)
+    errors = compute_errors(prediction, data, np.arange(40))
+    both = (
+        result.n_train * result.training.force_mae + result.n_validation * result.validation.force_mae
+    ) / 40
+    assert errors.force_mae == pytest.approx(both, rel=1e-4)
+    again = FitResult.from_json(tmp_path / "result.json")
+    assert again.validation.energy_mae == result.validation.energy_mae
+    assert np.array_equal(again.history["loss"], result.history["loss"])
+
+
+def test_atomic_energies_are_learnt_without_forces(frames, tmp_path):
+    config = replace(CONFIG, stage="A-Train", energy_weight=8.0, force_weight=0, stress_weight=0, epochs=40)
+    result = fit(replace(config, select="energies_rmse"), frames, tmp_path, aev=AEV)
+    assert result.validation.energies_rmse < 0.35 * np.std([f.arrays["REF_energies"] for f in frames])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"bias_optimizer": "sgd", "schedule": "plateau", "plateau_patience": 0, "frozen_layers": (1,)},
+        {"schedule": "cosine"},
+    ],
+)
+def test_n_epochs_equal_half_plus_resume_plus_half(frames, tmp_path, monkeypatch, change):
+    config = replace(CONFIG, **change)
+    whole = fit(config, frames, tmp_path / "whole", aev=AEV)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(record):
+        if record["epoch"] == 4:
+            raise Killed
+
+    monkeypatch.setattr(import_module("asennp.train.fit"), "CHECKPOINT_SECONDS", -1.0)  # after every epoch
+    with pytest.raises(Killed):
+        fit(config, frames, tmp_path / "parts", aev=AEV, progress=kill)
+    with open(tmp_path / "parts/history.jsonl", "a") as log:
+        log.write('{"epoch": 5, "torn')  # a kill in the middle of a line
+    parts = fit(config, frames, tmp_path / "parts", aev=AEV)
+    assert sha256_file(whole.model) == sha256_file(parts.model)
+    assert whole.to_dict()["history"] == parts.to_dict()["history"]
+    assert whole.best_epoch == parts.best_epoch and whole.training.to_dict() == parts.training.to_dict()
+    logs = [(tmp_path / name / "history.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 6
+    # finished: nothing is trained any more
+    before = sha256_file(tmp_path / "parts/checkpoint.pt")
+    assert sha256_file(fit(config, frames, tmp_path / "parts", aev=AEV).model) == sha256_file(whole.model)
+    assert sha256_file(tmp_path / "parts/checkpoint.pt") == before
+
+
+def test_more_epochs_continue_a_finished_training(frames, tmp_path):
+    fit(replace(CONFIG, epochs=3), frames, tmp_path / "a", aev=AEV)
+    longer = fit(CONFIG, frames, tmp_path / "a", aev=AEV)
+    whole = fit(CONFIG, frames, tmp_path / "b", aev=AEV)
+    assert sha256_file(longer.model) == sha256_file(whole.model) or longer.best_epoch == whole.best_epoch
+    assert longer.to_dict()["history"] == whole.to_dict()["history"]
+
+
+def test_torn_and_foreign_checkpoints_are_refused(frames, tmp_path):
+    fit(replace(CONFIG, epochs=1), frames, tmp_path, aev=AEV)
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    with pytest.raises(InputError, match="another training"):
+        fit(replace(CONFIG, epochs=1, lr_weights=1e-4), frames, tmp_path, aev=AEV)
+    with pytest.raises(InputError, match="another training"):
+        fit(replace(CONFIG, epochs=1), frames[:-1], tmp_path, aev=AEV)
+    for torn in (whole[: len(whole) // 2], b"", b"garbage"):
+        path.write_bytes(torn)
+        with pytest.raises(InputError, match="cannot be read"):
+            fit(replace(CONFIG, epochs=1), frames, tmp_path, aev=AEV)
+    assert fit(replace(CONFIG, epochs=1), frames, tmp_path, "never", aev=AEV).epochs == 1
+
+
+def test_missing_labels_are_refused_before_anything_is_trained(frames, tmp_path):
+    poor = [frame.copy() for frame in frames]
+    del poor[3].info["REF_stress"]
+    with pytest.raises(InputError, match=r"REF_stress is missing[\s\S]*frame 3"):
+        fit(CONFIG, poor, tmp_path, aev=AEV)
+    result = fit(replace(CONFIG, stress_weight=0.0, epochs=1), poor, tmp_path, aev=AEV)
+    assert np.isfinite(result.validation.force_mae)
+    del poor[5].arrays["REF_energies"]
+    with pytest.raises(InputError, match="REF_energies is missing"):
+        fit(replace(CONFIG, stage="A-Train", stress_weight=0.0), poor, tmp_path / "b", aev=AEV)
+
+
+def test_transfer_starts_from_the_model_and_shifts_its_energies(frames, tmp_path):
+    first = fit(replace(CONFIG, epochs=15), frames, tmp_path / "a", aev=AEV)
+    model = load_model(first.model)
+    shifted = [frame.copy() for frame in frames]
+    for frame in shifted:
+        frame.info["REF_energy"] += 8 * 3.5  # another reference: 3.5 eV an atom
+    config = replace(CONFIG, epochs=1, lr_weights=1e-9, lr_biases=1e-9)
+    result = fit(config, shifted, tmp_path / "b", init=model)
+    moved = load_model(result.model)
+    assert moved.aev == model.aev
+    assert np.allclose(moved.offsets_array - model.offsets_array, 3.5, atol=0.02)
+    assert result.validation.energy_mae == pytest.approx(first.validation.energy_mae, rel=0.3)
+    frozen = fit(replace(CONFIG, epochs=2, frozen_layers=(1, 3)), frames, tmp_path / "c", init=model)
+    after = load_model(frozen.model).networks.state()
+    same = {n: np.array_equal(a, after[n]) for n, a in model.networks.state().items()}
+    assert frozen.best_epoch == 0 or not same["weight.0.1"]
+    assert all(same[f"{kind}.{s}.{layer}"] for kind in ("weight", "bias") for s in (0, 1) for layer in (0, 2))
+
+
+def test_a_store_and_given_parts(frames, tmp_path):
+    store = Store(tmp_path / "store")
+    store.append(frames)
+    parts = {"train": list(range(30)), "validation": list(range(30, 36))}
+    one = fit(replace(CONFIG, epochs=2), store, tmp_path / "a", aev=AEV, parts=parts)
+    two = fit(replace(CONFIG, epochs=2), frames, tmp_path / "b", aev=AEV, parts=parts)
+    assert (one.n_train, one.n_validation) == (30, 6)
+    assert sha256_file(one.model) == sha256_file(two.model)
+    with pytest.raises(InputError, match="share frames"):
+        fit(CONFIG, frames, tmp_path / "c", aev=AEV, parts={"train": [0, 1], "validation": [1]})
+
+
+def test_a_committee_stacks_members_that_equal_single_trainings(frames, tmp_path):
+    configs = [replace(CONFIG, epochs=2, seed=seed) for seed in (1, 2)]
+    result = fit_committee(configs, frames, tmp_path / "committee", aev=AEV, workers=2)
+    model = load_model(result.model)
+    assert model.n_members == 2
+    for k, config in enumerate(configs):
+        single = fit(config, frames, tmp_path / f"single-{k}", aev=AEV)
+        assert sha256_file(single.model) == sha256_file(result.members[k].model)
+    members = [predict(load_model(member.model), frames[:3]) for member in result.members]
+    mean = predict(model, frames[:3])
+    assert np.allclose(mean.energy, np.mean([m.energy for m in members], axis=0), atol=1e-4)
+    assert np.allclose(mean.forces, np.mean([m.forces for m in members], axis=0), atol=1e-4)
+    assert json.loads((tmp_path / "committee/result.json").read_text())["members"][1]["epochs"] == 2
