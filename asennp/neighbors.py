@@ -56,11 +56,10 @@ def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> 
     """
     if len(positions) == 0:
         raise InputError("there are no atoms", where="atoms", expected="at least one atom", got=0)
-    # a sum is finite exactly when every term is (short of overflow): one pass, no mask
-    if not np.isfinite(positions.sum()):
-        bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
-        if len(bad):
-            raise InputError("positions are not finite", where="atoms", got=f"atoms {bad[:10].tolist()}")
+    finite = np.isfinite(positions)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=1))
+        raise InputError("positions are not finite", where="atoms", got=f"atoms {bad[:10].tolist()}")
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
     volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
     if not np.isfinite(volume):
@@ -155,7 +154,7 @@ class VerletPairs:
         Å.
     """
 
-    def __init__(self, cutoff: float, skin: float = 1.0) -> None:
+    def __init__(self, cutoff: float, skin: float = 1.2) -> None:
         self.cutoff = float(cutoff)
         self.skin = float(skin)
         self.n_builds = 0

@@ -34,7 +34,8 @@ class OnePassCalculator(Calculator):
     ) -> None:
         """Fill `results` with every property."""
         super().calculate(atoms, properties or ["energy"], system_changes)
-        self.results = self.compute(self.atoms)
+        frame: Any = self.atoms
+        self.results = self.compute(frame)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Name what has changed since the last calculation; any change counts, however small."""

@@ -34,7 +34,7 @@ def exp_minus(y: float) -> float:
     d = k * (1.0 / _EXP_STEPS) - y
     d2 = d * d
     series = (1.0 + d) + d2 * ((1 / 2 + d * (1 / 6)) + d2 * ((1 / 24 + d * (1 / 120)) + d2 * (1 / 720)))
-    return _EXP_TABLE[k] * series  # type: ignore[no-any-return]
+    return _EXP_TABLE[k] * series
 
 
 @njit(inline="always")
@@ -75,7 +75,7 @@ def screened(r: float, alpha: float, cutoff: float) -> tuple[float, float]:
     return value, slope
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def real_space(
     positions: np.ndarray,
     cell: np.ndarray,
@@ -128,7 +128,20 @@ def real_space(
     return shortest
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def dot(u: np.ndarray, v: np.ndarray) -> float:
+    """Sum u_a v_a in lanes.
+
+    Sums may be reordered only here, in a loop that stores nothing: where a loop also stores, the compiler
+    chooses its order at run time by where the arrays lie in memory, and results would not repeat.
+    """
+    total = 0.0
+    for a in range(u.shape[0]):
+        total += u[a] * v[a]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def reciprocal_space(
     positions: np.ndarray,
     reciprocal: np.ndarray,
@@ -187,13 +200,13 @@ def reciprocal_space(
             py = n0 * reciprocal[0, 1] + n1 * reciprocal[1, 1]
             pz = n0 * reciprocal[0, 2] + n1 * reciprocal[1, 2]
             # |p + n2 b2| <= cutoff bounds n2
-            dot = px * reciprocal[2, 0] + py * reciprocal[2, 1] + pz * reciprocal[2, 2]
-            rest = dot * dot - b2 * (px * px + py * py + pz * pz - k2_max)
+            along = px * reciprocal[2, 0] + py * reciprocal[2, 1] + pz * reciprocal[2, 2]
+            rest = along * along - b2 * (px * px + py * py + pz * pz - k2_max)
             if rest < 0.0:
                 continue
             root = math.sqrt(rest)
-            low = max(math.ceil((-dot - root) / b2 - 1e-9), -m2)
-            high = min(math.floor((-dot + root) / b2 + 1e-9), m2)
+            low = max(math.ceil((-along - root) / b2 - 1e-9), -m2)
+            high = min(math.floor((-along + root) / b2 + 1e-9), m2)
             if n0 == 0 and n1 == 0:
                 low = 1
             sign = 1.0 if n1 >= 0 else -1.0
@@ -211,14 +224,11 @@ def reciprocal_space(
                     continue
                 sign = 1.0 if n2 >= 0 else -1.0
                 row = abs(n2)
-                re, im = 0.0, 0.0
                 for a in range(n):
                     c2, s2 = c[2, row, a], sign * s[2, row, a]
-                    ca = c01[a] * c2 - s01[a] * s2
-                    sa = s01[a] * c2 + c01[a] * s2
-                    ck[a], sk[a] = ca, sa
-                    re += charges[a] * ca
-                    im += charges[a] * sa
+                    ck[a] = c01[a] * c2 - s01[a] * s2
+                    sk[a] = s01[a] * c2 + c01[a] * s2
+                re, im = dot(charges, ck), dot(charges, sk)
                 # E = sum_k weight |S|^2 over the half space
                 weight = 4.0 * math.pi / volume * math.exp(-k2 / (4.0 * alpha * alpha)) / k2
                 log_slope = -2.0 * (1.0 / k2 + 1.0 / (4.0 * alpha * alpha))
