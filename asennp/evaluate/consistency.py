@@ -11,6 +11,10 @@ from asennp.results import Result
 from asennp.units import EV_A3_GPA
 
 
+#: Where the energy is taken along a direction, in units of the longer step.
+_STEPS = np.array([1.0, -1.0, 0.5, -0.5])
+
+
 @dataclass(frozen=True, eq=False)
 class ConsistencyResult(Result):
     """How far a calculator agrees with itself.
@@ -47,7 +51,7 @@ def compute_consistency(
     atoms: Atoms,
     calculator: Calculator,
     repeat: tuple[int, int, int] = (2, 2, 1),
-    displacement: float = 0.02,
+    displacement: float = 0.01,
     directions: int = 3,
     seed: int = 0,
 ) -> ConsistencyResult:
@@ -62,7 +66,8 @@ def compute_consistency(
     repeat
         The second cell, as multiples of the first.
     displacement
-        Step (Å) of each difference along a random direction of unit length; the strain step is a tenth.
+        Longer step (Å) of the differences along a random direction of unit length (a tenth of it for
+        strains); half of it gives the second slope of an extrapolation to step zero.
     directions
         Number of random directions of each kind.
     """
@@ -76,33 +81,22 @@ def compute_consistency(
         energy(atoms.copy()) / len(atoms) - energy(atoms.repeat(repeat)) / (len(atoms) * np.prod(repeat))
     )
 
-    bent = atoms.copy()
-    bent.set_cell(bent.cell.array @ (np.eye(3) + _strain(rng, 0.02)), scale_atoms=True)
+    bent = _bent(atoms, _strain(rng, 0.02))
     bent.positions += rng.normal(0.0, 0.08, bent.positions.shape)
     energy(bent)
     forces, stress = bent.get_forces(), voigt_6_to_full_3x3_stress(bent.get_stress())
     force_errors, stress_errors, slopes, pulls = [], [], [], []
     for _ in range(directions):
         along = rng.normal(size=forces.shape)
-        along *= displacement / np.linalg.norm(along)
-        ends = []
-        for sign in (1, -1):
-            image = bent.copy()
-            image.positions += sign * along
-            ends.append(energy(image))
-        slopes.append(-np.sum(forces * along) / displacement)
-        force_errors.append(abs((ends[0] - ends[1]) / (2 * displacement) - slopes[-1]))
-        strain = _strain(rng, 0.1 * displacement)
-        ends = []
-        for sign in (1, -1):
-            image = bent.copy()
-            image.set_cell(bent.cell.array @ (np.eye(3) + sign * strain), scale_atoms=True)
-            ends.append(energy(image))
-        size = float(np.linalg.norm(strain))
-        pulls.append(np.sum(stress * strain) / size * EV_A3_GPA)
-        stress_errors.append(
-            abs((ends[0] - ends[1]) / (2 * size * bent.get_volume()) * EV_A3_GPA - pulls[-1])
-        )
+        along /= np.linalg.norm(along)
+        slopes.append(float(np.sum(forces * along)))
+        slope = _slope([energy(_moved(bent, s * along)) for s in displacement * _STEPS], displacement)
+        force_errors.append(abs(slope + slopes[-1]))
+        strain = _strain(rng, 1.0)
+        pulls.append(float(np.sum(stress * strain)) * EV_A3_GPA)
+        size = 0.1 * displacement
+        slope = _slope([energy(_bent(bent, s * strain)) for s in size * _STEPS], size)
+        stress_errors.append(abs(slope / bent.get_volume() * EV_A3_GPA - pulls[-1]))
     return ConsistencyResult(
         cell_spread_meV=1000.0 * float(spread),
         force_error=float(max(force_errors)),
@@ -110,6 +104,25 @@ def compute_consistency(
         force_scale=float(np.sqrt(np.mean(np.square(slopes)))),
         stress_scale_GPa=float(np.sqrt(np.mean(np.square(pulls)))),
     )
+
+
+def _slope(energies: list[float], step: float) -> float:
+    """Return dE/ds at 0 from energies at `_STEPS` (Richardson: error of fourth order)."""
+    coarse = (energies[0] - energies[1]) / (2 * step)
+    fine = (energies[2] - energies[3]) / step
+    return (4 * fine - coarse) / 3
+
+
+def _moved(atoms: Atoms, displacements: np.ndarray) -> Atoms:
+    image = atoms.copy()
+    image.positions += displacements
+    return image
+
+
+def _bent(atoms: Atoms, strain: np.ndarray) -> Atoms:
+    image = atoms.copy()
+    image.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+    return image
 
 
 def _strain(rng: np.random.Generator, size: float) -> np.ndarray:

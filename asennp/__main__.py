@@ -1,0 +1,5 @@
+"""``python -m asennp``: the command line."""
+
+from asennp.cli import main
+
+main()
