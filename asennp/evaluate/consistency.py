@@ -10,7 +10,6 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from asennp.results import Result
 from asennp.units import EV_A3_GPA
 
-
 #: Where the energy is taken along a direction, in units of the longer step.
 _STEPS = np.array([1.0, -1.0, 0.5, -0.5])
 

@@ -127,6 +127,7 @@ def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, 
         pass
     check = ConsistencyResult.from_json(check_file(folder))
     if not check.is_consistent:
+        check_file(folder).unlink()  # a mended teacher is checked anew
         raise InputError(
             "the teacher's forces or stress are not the derivatives of its energy",
             where=config.label.teacher,
