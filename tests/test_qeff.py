@@ -83,7 +83,7 @@ def test_the_seed_fixes_the_interval_and_windows_choose_frames():
     frames = make_frames(0.85, 1.0)
     one, two = (sweep(frames, CHARGES, samples=20, seed=4) for _ in range(2))
     assert np.array_equal(one.optima, two.optima)
-    assert sweep(frames, CHARGES, samples=5, energy_window=0.2).n_frames < len(frames)
+    assert sweep(frames, CHARGES, samples=5, energy_window=0.05).n_frames < len(frames)
 
 
 def test_a_narrow_sweep_and_bad_input():
