@@ -145,17 +145,27 @@ Parameters = dict[str, np.ndarray]
 Run = Callable[..., list[Any]]
 
 
-def _train_member(
-    config: TrainConfig,
-    aev: AEVSettings,
+Member = tuple[Parameters, np.ndarray]
+
+
+def _train_members(
     data: Prepared | list[Atoms],
-    part: np.ndarray,
-    before: tuple[Parameters, np.ndarray] | None,
-) -> tuple[Parameters, np.ndarray]:
-    """Train one member, from its state before if there is one, and return its state and offsets."""
+    aev: AEVSettings,
+    members: list[tuple[TrainConfig, np.ndarray, Member | None]],
+) -> list[Member]:
+    """Train members on the same frames, one after the other, and return their parameters and offsets.
+
+    Each comes with its settings, the indices of its training frames, and its state so far, if any.
+    """
     torch.set_num_threads(1)
     if not isinstance(data, Prepared):
-        data = prepare(data, aev, config.dtype, threads=1)
+        data = prepare(data, aev, members[0][0].dtype, threads=1)
+    return [_train_member(data, aev, *member) for member in members]
+
+
+def _train_member(
+    data: Prepared, aev: AEVSettings, config: TrainConfig, part: np.ndarray, before: Member | None
+) -> Member:
     shape = NetworkSettings(aev.length, len(aev.species), config.hidden)
     with mapper(1) as run:
         if before is not None:
@@ -220,16 +230,17 @@ class _Committee:
         warm = self.settings.warm_epochs is not None and len(self.members) > 0
         if self.settings.warm_epochs is not None and warm:
             config = replace(config, epochs=self.settings.warm_epochs)
-        jobs = []
+        members: list[tuple[TrainConfig, np.ndarray, Member | None]] = []
         for member in range(self.settings.n_members):
             order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
             part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
-            networks, offsets = self.members[member] if warm else (None, None)
-            before = None if networks is None else (networks.state(), offsets)
-            own = replace(config, seed=seed + 1000 * number + member)
-            jobs.append((own, self.aev, data, part, before))
-        states = run(_train_member, jobs)
-        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in states]
+            before = (self.members[member][0].state(), self.members[member][1]) if warm else None
+            members.append((replace(config, seed=seed + 1000 * number + member), part, before))
+        n_jobs = min(self.workers, len(members))
+        jobs = [(data, self.aev, members[k::n_jobs]) for k in range(n_jobs)]
+        groups = run(_train_members, jobs)
+        trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
+        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
 
     def scores(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]) -> np.ndarray:
         """Return the largest spread of atomic energies in each frame (n_frames,), eV."""
