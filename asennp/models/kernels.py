@@ -1,8 +1,8 @@
 """Loops of the atomic environment vector: edges, features, stored Jacobian and its two contractions.
 
-Axes: P pairs of the half list inside the radial cut-off, E directed
-edges inside the angular cut-off (grouped by their centre), N atoms, S species, F features, Q angular
-features of one species pair. All kernels release the GIL and sum in the order of the pair list.
+Axes: P pairs of the half list inside the radial cut-off, E directed edges inside the angular cut-off
+(grouped by their centre), N atoms, S species, F features, Q angular features of one species pair.
+All kernels release the GIL and sum in the order of the pair list.
 """
 
 import math
@@ -10,7 +10,29 @@ import math
 import numpy as np
 from numba import njit
 
-_FAST = {"reassoc", "contract", "arcp", "nsz"}
+_FAST = {"contract"}
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot_sum(left, other, right):  # type: ignore[no-untyped-def]
+    """Return sum_k (left_k + other_k) right_k in the arrays' precision.
+
+    Sums are reordered only here, where nothing is stored: in a loop that stores, the order could follow
+    the places of the arrays in memory, and results would not repeat to the bit.
+    """
+    total = right[0] * 0
+    for k in range(len(right)):
+        total += (left[k] + other[k]) * right[k]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot(left, right):  # type: ignore[no-untyped-def]
+    """Return sum_k left_k right_k in the arrays' precision."""
+    total = right[0] * 0
+    for k in range(len(right)):
+        total += left[k] * right[k]
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -227,17 +249,13 @@ def pull_back(  # type: ignore[no-untyped-def]
 ):
     """Contract dE/dG (M, N, F) with the Jacobian to dE/dr (M, N, 3) and the virial dE/deps (M, 3, 3)."""
     n_members, n_atoms = gradients.shape[0], gradients.shape[1]
-    width, n_features = slopes.shape[1], jacobian.shape[3]
     forces, virial = np.zeros((n_members, n_atoms, 3)), np.zeros((n_members, 3, 3))
     edge_atoms = np.empty(len(edge_pair), np.int32)
     for m in range(n_members):
         for p in range(len(i)):
             of_i = gradients[m, i[p], species[j[p]] * n_shifts + first[p] :]
             of_j = gradients[m, j[p], species[i[p]] * n_shifts + first[p] :]
-            row = slopes[p]
-            total = row[0] * 0
-            for k in range(width):
-                total += (of_i[k] + of_j[k]) * row[k]
+            total = _dot_sum(of_i, of_j, slopes[p])
             for c in range(3):
                 f = total * vectors[p, c]
                 forces[m, i[p], c] -= f
@@ -253,11 +271,7 @@ def pull_back(  # type: ignore[no-untyped-def]
                     f = 0.0
                     for s in range(pair_column.shape[0]):
                         g = gradients[m, centre, pair_column[edge_species[e], s] :]
-                        row = jacobian[e, s, c]
-                        total = row[0] * 0
-                        for q in range(n_features):
-                            total += g[q] * row[q]
-                        f += total
+                        f += _dot(g, jacobian[e, s, c])
                     forces[m, centre, c] -= f
                     forces[m, edge_atoms[e], c] += f
                     for d in range(3):
