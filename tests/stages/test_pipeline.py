@@ -1,0 +1,147 @@
+"""The whole protocol on eight atoms: every stage real, nothing done twice, nothing lost to a kill."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asennp import CoulombCalculator, HybridNNPCalculator, SumCalculator
+from asennp.config import load_config
+from asennp.dataset import Store, read_frames
+from asennp.errors import InputError
+from asennp.files import read_json
+from asennp.models import load_model
+from asennp.run import RunFolder
+from asennp.stages.graph import STAGES
+from asennp.stages.label import label
+
+COMMAND = [sys.executable, "-m", "asennp", "run", "zno-tiny", "--out"]
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    """Return the checksum of every file that stages handed on, less the report (it shows times)."""
+    run = RunFolder(folder)
+    done = {name: run.done(name) for name in STAGES if name != "report"}
+    return {file: digest for record in done.values() for file, digest in record["outputs"].items()}
+
+
+def test_every_stage_is_done_and_the_floor_is_checked(tiny_run: Path) -> None:
+    run = RunFolder(tiny_run)
+    assert all(run.done(name) for name in STAGES)
+    floor = read_json(tiny_run / "report" / "summary.json")["floor"]
+    assert len(floor) == 6
+    assert all(line["passed"] for line in floor)
+    text = (tiny_run / "terminal.txt").read_text()
+    assert text.count("pass  ") == 6
+    assert str(tiny_run / "report.html") in text.replace("\n", "")
+
+
+def test_report_needs_nothing_but_itself(tiny_run: Path) -> None:
+    page = (tiny_run / "report.html").read_text()
+    assert page.count("<svg") >= 15
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
+    assert "@import" not in page
+
+
+def test_again_does_nothing_but_say_so(tiny_run: Path) -> None:
+    before = (tiny_run / "ledger.jsonl").read_bytes()
+    done = subprocess.run([*COMMAND, str(tiny_run)], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.count("done before") == len(STAGES)
+    assert (tiny_run / "ledger.jsonl").read_bytes() == before
+
+
+def test_nothing_has_seen_the_test_frames(tiny_run: Path) -> None:
+    """No block of a trajectory is on both sides, and no structure either."""
+    config = RunFolder(tiny_run).config
+    pool = {name: read_frames(tiny_run / "distill" / f"{name}.extxyz") for name in ("train", "test")}
+
+    def blocks(frames):
+        return {(f.info["source"], f.info["step"] // config.distill.block_steps) for f in frames}
+
+    assert not blocks(pool["train"]) & blocks(pool["test"])
+    labelled = {use: Store(tiny_run / "label" / use).frames() for use in ("train", "test")}
+    share = len(labelled["test"]) / (len(labelled["test"]) + len(labelled["train"]))
+    assert share >= 0.14
+    places = {use: {f.positions.tobytes() for f in frames} for use, frames in labelled.items()}
+    assert not places["train"] & places["test"]
+
+
+def test_hybrid_model_is_network_plus_coulomb_at_q_eff(tiny_run: Path) -> None:
+    model = load_model(tiny_run / "train" / "hybrid.asennp")
+    q = read_json(tiny_run / "qeff" / "charge.json")["q_eff"]
+    assert model.charges == {"Zn": q, "O": -q}
+    assert load_model(tiny_run / "train" / "direct.asennp").charges == {}
+    atoms = Store(tiny_run / "label" / "test").frames()[0]
+    atoms.calc = HybridNNPCalculator(model, dtype="float64")
+    short = HybridNNPCalculator(type(model)(model.aev, model.networks, model.offsets), dtype="float64")
+    both = SumCalculator([short, CoulombCalculator(dict(model.charges))])
+    np.testing.assert_allclose(atoms.get_forces(), both.get_property("forces", atoms), atol=1e-9)
+
+
+def test_refused_labels_are_recorded_not_lost(tiny_run: Path, tmp_path: Path) -> None:
+    config = load_config("zno-tiny", {"label.max_force_eV_A": 2.0})
+    upstream = {name: tiny_run / name for name in STAGES}
+    summary = label(config, tmp_path, upstream).summary
+    failed = read_json(tmp_path / "failed.json")
+    assert len(failed) == len(summary["failed"]) > 0
+    assert all("exceeds max_force" in record["error"] for record in failed)
+    n_frames = len(read_frames(tmp_path / "frames.extxyz"))
+    assert sum(summary["counts"].values()) + len(failed) == n_frames
+
+
+def test_teacher_that_cannot_label_is_said(tiny_run: Path, tmp_path: Path) -> None:
+    upstream = {name: tiny_run / name for name in STAGES}
+    config = load_config("zno-tiny", {"label.teacher": "chgnets", "label.arguments": {}})
+    with pytest.raises(InputError, match="did you mean 'chgnet'"):
+        label(config, tmp_path, upstream)
+    config = load_config("zno-tiny", {"label.teacher": "no.such:Thing", "label.arguments": {}})
+    with pytest.raises(InputError, match=r"cannot load teacher .no\.such:Thing."):
+        label(config, tmp_path, upstream)
+    assert not list(tmp_path.glob("parts/*"))
+
+
+def test_killed_in_every_stage_it_ends_the_same(tiny_run: Path, tmp_path: Path) -> None:
+    """SIGKILL to the whole process group, once in each stage, at a different point of it."""
+    folder = tmp_path / "zno-tiny"
+    for position, name in enumerate(STAGES):
+        process = subprocess.Popen(
+            [*COMMAND, str(folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # wait until the stage is at work, then a moment longer than for the stage before
+        work = folder / name / "inputs.json"
+        deadline = time.monotonic() + 120
+        while not work.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.4 + 0.35 * position)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = subprocess.run([*COMMAND, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outputs(folder) == outputs(tiny_run)
+
+
+def test_full_disk_leaves_a_run_that_continues(tiny_run: Path, tmp_path: Path) -> None:
+    """A stage that cannot write fails with the reason; with room again the same command ends the run."""
+    folder = tmp_path / "zno-tiny"
+    shutil.copytree(tiny_run, folder)
+    for name in ("report", "qeff"):
+        shutil.rmtree(folder / name)
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+    limit += "sys.argv = ['asennp', 'run', 'zno-tiny', '--out', sys.argv[1]]; runpy.run_module('asennp')"
+    failed = subprocess.run([sys.executable, "-c", limit, str(folder)], capture_output=True, text=True)
+    assert failed.returncode != 0
+    done = subprocess.run([*COMMAND, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outputs(folder) == outputs(tiny_run)
