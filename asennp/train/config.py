@@ -128,7 +128,7 @@ class TrainConfig:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
-#: The published stages (loss weights, learning rates, epochs, rule of selection).
+#: The published stages (loss weights, learning rates, epochs, rule of selection), and two short ones.
 PRESETS: dict[str, TrainConfig] = {
     "buckingham-coulomb-T": TrainConfig(),
     "buckingham-A": TrainConfig(stage="A-Train", energy_weight=8.0),
@@ -145,6 +145,30 @@ PRESETS: dict[str, TrainConfig] = {
     # The text of the same paper gives other rates than its table.
     "buckingham-A-text-rates": TrainConfig(
         stage="A-Train", energy_weight=8.0, lr_weights=1e-3, lr_biases=1e-4
+    ),
+    # Ours, for a few hundred frames and tens of epochs: small batches, and less weight on the virial,
+    # which is extensive (a 64-atom short-range V sigma is some 10 Hartree) and else drowns the rest.
+    "short-A": TrainConfig(
+        stage="A-Train",
+        energy_weight=8.0,
+        stress_weight=1e-4,
+        lr_weights=4e-3,
+        batch_size=4,
+        epochs=40,
+        schedule="cosine",
+        select="energies_rmse",
+        hidden=(96, 80, 64),
+    ),
+    "short-T": TrainConfig(
+        energy_weight=0.5,
+        force_weight=1.0,
+        stress_weight=5e-4,
+        lr_weights=4e-3,
+        batch_size=4,
+        epochs=60,
+        schedule="cosine",
+        select="force_mae",
+        hidden=(96, 80, 64),
     ),
     "nickel-pretrain": TrainConfig(lr_weights=1e-3, lr_biases=1e-4, plateau_factor=0.8, plateau_patience=50),
     "nickel-fine-tune": TrainConfig(
