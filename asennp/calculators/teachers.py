@@ -40,7 +40,14 @@ def _buckingham(**arguments: Any) -> Calculator:
     return BuckinghamCoulomb(**arguments)
 
 
-TEACHERS = {"chgnet": _chgnet, "buckingham": _buckingham}
+def _espresso(**arguments: Any) -> Calculator:
+    """Quantum ESPRESSO at the settings of the ZnO papers."""
+    from asennp.calculators.espresso import SmearingFreeEspresso
+
+    return SmearingFreeEspresso(**arguments)
+
+
+TEACHERS = {"chgnet": _chgnet, "buckingham": _buckingham, "espresso": _espresso}
 
 
 def make_teacher(name: str, arguments: dict[str, Any] | None = None) -> Calculator:
