@@ -31,7 +31,7 @@ from asennp.results import Result
 from asennp.train.batch import Batch, mapper
 from asennp.train.config import TrainConfig
 from asennp.train.data import Features, Prepared, compute_features, data_hash, gather, prepare
-from asennp.train.fit import run_epoch
+from asennp.train.loop import run_epoch
 from asennp.train.optimizers import Optimizers
 from asennp.train.prediction import Prediction, compute_errors, predict_networks
 from asennp.train.start import starting_offsets

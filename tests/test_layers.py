@@ -19,6 +19,7 @@ LAYERS: list[set[str]] = [
     {"qeff", "distill", "report"},
     {"stages", "run", "config"},
     {"cli", "recipes"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

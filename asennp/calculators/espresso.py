@@ -26,7 +26,7 @@ PAPER_INPUT: dict[str, dict[str, Any]] = {
 }
 
 
-class SmearingFreeEspresso(Espresso):  # type: ignore[misc]
+class SmearingFreeEspresso(Espresso):
     """pw.x whose ``energy`` is without the smearing term.
 
     pw.x prints the free energy F = E - TS as "total energy"; forces and stress belong to it. Here
@@ -40,12 +40,13 @@ class SmearingFreeEspresso(Espresso):  # type: ignore[misc]
         {element: file name}.
     input_data
         Sections of the input that replace or extend `PAPER_INPUT`.
-    kspacing
-        Spacing of k points, 1/Å (without 2 pi); 0.05 is a 2x2x2 grid for 64 atoms of ZnO.
     command
         How to start pw.x.
     directory
         Where it works; a temporary folder if not given.
+    arguments
+        Others of ASE's calculator; unless k points are among them, ``kspacing`` is 0.06 1/Å (without
+        2 pi), a 2x2x2 grid for 64 atoms of ZnO.
 
     Raises
     ------
@@ -58,14 +59,14 @@ class SmearingFreeEspresso(Espresso):  # type: ignore[misc]
         pseudo_dir: str,
         pseudopotentials: dict[str, str],
         input_data: dict[str, dict[str, Any]] | None = None,
-        kspacing: float = 0.05,
         command: str = "pw.x",
         directory: str | None = None,
+        **arguments: Any,
     ) -> None:
         program = command.split()[-1]
         if shutil.which(program) is None:
             raise InputError(
-                f"no program {program!r}", where="label.arguments.command", do="apt-get install quantum-espresso"
+                f"no program {program!r}", where="command", do="apt-get install quantum-espresso, or its path"
             )
         folder = Path(pseudo_dir).expanduser().resolve()
         for element, name in pseudopotentials.items():
@@ -81,7 +82,8 @@ class SmearingFreeEspresso(Espresso):  # type: ignore[misc]
             directory=directory or self._scratch.name,  # type: ignore[union-attr]
             pseudopotentials=pseudopotentials,
             input_data=sections,
-            kspacing=kspacing,
+            **({} if {"kpts", "kspacing"} & set(arguments) else {"kspacing": 0.06}),
+            **arguments,
         )
 
     def calculate(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
@@ -91,7 +93,11 @@ class SmearingFreeEspresso(Espresso):  # type: ignore[misc]
         if "convergence has been achieved" not in text or "convergence NOT achieved" in text:
             raise InputError("the self-consistent field did not converge", where=self.directory)
         free_energy = float(self.results["energy"])
-        self.results = {**self.results, "free_energy": free_energy, "energy": free_energy - smearing_term(text)}
+        self.results = {
+            **self.results,
+            "free_energy": free_energy,
+            "energy": free_energy - smearing_term(text),
+        }
 
 
 def smearing_term(output: str) -> float:

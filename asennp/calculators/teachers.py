@@ -3,6 +3,7 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -40,17 +41,21 @@ def _buckingham(**arguments: Any) -> Calculator:
     return BuckinghamCoulomb(**arguments)
 
 
-def _espresso(**arguments: Any) -> Calculator:
+def _espresso(**arguments: Any) -> Any:
     """Quantum ESPRESSO at the settings of the ZnO papers."""
     from asennp.calculators.espresso import SmearingFreeEspresso
 
     return SmearingFreeEspresso(**arguments)
 
 
-TEACHERS = {"chgnet": _chgnet, "buckingham": _buckingham, "espresso": _espresso}
+TEACHERS: dict[str, Callable[..., Any]] = {
+    "chgnet": _chgnet,
+    "buckingham": _buckingham,
+    "espresso": _espresso,
+}
 
 
-def make_teacher(name: str, arguments: dict[str, Any] | None = None) -> Calculator:
+def make_teacher(name: str, arguments: dict[str, Any] | None = None) -> Any:
     """Make a teacher.
 
     Parameters

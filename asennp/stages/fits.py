@@ -13,7 +13,7 @@ from asennp.models.model import load_model
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
 from asennp.train.config import TrainConfig
-from asennp.train.fit import FitResult, fit
+from asennp.train.loop import FitResult, fit
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,23 @@
-"""Training: settings, losses, one visible loop, committees, and predictions of many frames."""
+"""Training: settings, losses, one visible loop, committees, and predictions of many frames.
 
-from asennp.train.committee import CommitteeResult, fit_committee
-from asennp.train.config import PRESETS, TrainConfig, preset
-from asennp.train.fit import FitResult, fit
-from asennp.train.prediction import Errors, Prediction, compute_errors, predict
+Names are loaded on first use: settings are read (by the command line) without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asennp.train.committee import CommitteeResult, fit_committee
+    from asennp.train.config import PRESETS, TrainConfig, preset
+    from asennp.train.loop import FitResult, fit
+    from asennp.train.prediction import Errors, Prediction, compute_errors, predict
+
+_HOME = {
+    "committee": ("CommitteeResult", "fit_committee"),
+    "config": ("PRESETS", "TrainConfig", "preset"),
+    "loop": ("FitResult", "fit"),
+    "prediction": ("Errors", "Prediction", "compute_errors", "predict"),
+}
 
 __all__ = [
     "PRESETS",
@@ -18,3 +32,10 @@ __all__ = [
     "predict",
     "preset",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"asennp.train.{module}"), name)
+    raise AttributeError(f"module 'asennp.train' has no attribute {name!r}")

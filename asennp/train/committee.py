@@ -15,7 +15,7 @@ from asennp.models.model import Model, load_model
 from asennp.processes import run_processes
 from asennp.results import Result
 from asennp.train.config import TrainConfig
-from asennp.train.fit import FitResult, fit
+from asennp.train.loop import FitResult, fit
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,7 +110,7 @@ def test_n_epochs_equal_half_plus_resume_plus_half(frames, tmp_path, monkeypatch
         if record["epoch"] == 4:
             raise Killed
 
-    monkeypatch.setattr(import_module("asennp.train.fit"), "CHECKPOINT_SECONDS", -1.0)  # after every epoch
+    monkeypatch.setattr(import_module("asennp.train.loop"), "CHECKPOINT_SECONDS", -1.0)  # after every epoch
     with pytest.raises(Killed):
         fit(config, frames, tmp_path / "parts", aev=AEV, progress=kill)
     with open(tmp_path / "parts/history.jsonl", "a") as log:
