@@ -23,6 +23,7 @@ from asennp.stages.output import StageOutput
 from asennp.stages.parts import unit_charges
 from asennp.stages.pretrain import pretrained_models
 from asennp.train.data import data_hash
+from asennp.units import EV_A3_MPA
 
 KINDS = ("direct", "transferred", "hybrid")
 
@@ -98,6 +99,19 @@ def _history(chain: Chain) -> dict[str, list[float]]:
     }
 
 
+def _mean_errors(members: list[dict[str, float]]) -> dict[str, float]:
+    """Return the members' mean validation errors in the units of tables."""
+    units = {
+        "energy_mae (meV/atom)": 1e3,
+        "force_mae (meV/Å)": 1e3,
+        "stress_mae (MPa)": EV_A3_MPA,
+    }
+    return {
+        name: round(unit * float(np.mean([errors[name.split(" ")[0]] for errors in members])), 2)
+        for name, unit in units.items()
+    }
+
+
 def _stack(path: Path, members: list[Path], config: Config, kind: str, frames: list[Atoms]) -> Path:
     """Join members to one model file that says where it comes from."""
     models = [load_model(member) for member in members]
@@ -108,7 +122,7 @@ def _stack(path: Path, members: list[Path], config: Config, kind: str, frames: l
         "n_frames": len(frames),
         "seed": config.seed,
         "training_sha256": data_hash(frames),
-        "validation": [model.meta["validation"] for model in models],
+        "validation": _mean_errors([model.meta["validation"] for model in models]),
     }
     Model.stack(models, card).save(path)
     return path
