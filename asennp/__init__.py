@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BuckinghamCoulomb": "asennp.calculators.buckingham",
     "CoulombCalculator": "asennp.calculators.coulomb",
+    "EAM": "asennp.calculators.eam",
     "HybridNNPCalculator": "asennp.calculators.hybrid",
     "SumCalculator": "asennp.calculators.compose",
     "MOMT": "asennp.md.momt",

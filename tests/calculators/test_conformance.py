@@ -3,19 +3,24 @@
 To add a calculator, add a `Case` to `CASES`.
 """
 
+import atexit
 import copy
 import pickle
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.calculators.eam import EAM as ReferenceEAM
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from asennp import BuckinghamCoulomb, CoulombCalculator, HybridNNPCalculator, SumCalculator
+from asennp import EAM, BuckinghamCoulomb, CoulombCalculator, HybridNNPCalculator, SumCalculator
 from asennp.models import AEVSettings, AtomicNetworks, Model, NetworkSettings
 from asennp.structures import build_phase
 
@@ -41,6 +46,37 @@ def argon() -> Atoms:
     atoms = Atoms("Ar4", scaled_positions=sites, cell=cell, pbc=True)
     atoms.rattle(0.15, seed=2)
     return atoms
+
+
+def alloy() -> Atoms:
+    """A displaced crystal of two metals, in the cell of `argon` made smaller."""
+    atoms = argon()
+    atoms.symbols = "CuAgCuCu"
+    atoms.set_cell(0.75 * atoms.cell.array, scale_atoms=True)
+    return atoms
+
+
+@cache
+def eam_file() -> Path:
+    """A made-up setfl file, written once for all tests of this module."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "made-up.eam.alloy"
+
+    def ending(strength: float, decay: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda r: strength * np.exp(-decay * (r - 2.5)) * np.clip(1 - r / 5.0, 0, None) ** 4
+
+    tables = ReferenceEAM(
+        form="alloy", elements=["Cu", "Ag"], Z=[29, 47], mass=[63.5, 107.9], a=[3.6, 4.1],
+        lattice=["fcc", "fcc"], cutoff=5.0, nr=2000, dr=5.0 / 1999, nrho=2000, drho=0.02,
+        embedded_energy=np.array([lambda x: -np.sqrt(x + 0.1), lambda x: -1.4 * np.sqrt(x + 0.1)]),
+        electron_density=np.array([ending(1.0, 1.2), ending(0.8, 1.1)]),
+        phi=np.array([[ending(1.0, 3.0), ending(0.8, 2.8)], [ending(0.8, 2.8), ending(1.2, 2.9)]]),
+        header=["made up\n", "for a test\n", "\n"],
+    )  # fmt: skip
+    tables.Nelements = 2  # the writer needs it
+    tables.write_potential(path)
+    return path
 
 
 @dataclass(frozen=True)
@@ -80,6 +116,7 @@ CASES = {
     ),
     "buckingham": Case(lambda: BuckinghamCoulomb("zno-binks", coulomb=False, cutoff=7.0, switch=1.0)),
     "argon": Case(lambda: BuckinghamCoulomb("argon-buckingham", cutoff=8.0, switch=1.0), argon),
+    "eam": Case(lambda: EAM(eam_file()), alloy),
     "coulomb-ewald": Case(lambda: CoulombCalculator(CHARGES, accuracy=1e-10)),
     "coulomb-pme": Case(lambda: CoulombCalculator(CHARGES, method="pme"), tolerance=5e-5, gradient=5e-5),
     "coulomb-torch": Case(lambda: CoulombCalculator(CHARGES, method="torch-pme", accuracy=1e-10)),
