@@ -52,7 +52,8 @@ def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> 
     Raises
     ------
     InputError
-        No atoms, positions or cell that are not finite, or a periodic cell without volume.
+        No atoms, positions or cell that are not finite, a periodic cell without volume, or a periodic
+        direction without a cell vector of its own.
     """
     if len(positions) == 0:
         raise InputError("there are no atoms", where="atoms", expected="at least one atom", got=0)
@@ -64,12 +65,21 @@ def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> 
     volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
     if not np.isfinite(volume):
         raise InputError("the cell is not finite", where="atoms.cell", got=cell.tolist())
-    if np.all(pbc) and volume < SMALLEST_VOLUME_PER_ATOM * len(positions):
+    if np.all(pbc):
+        if volume < SMALLEST_VOLUME_PER_ATOM * len(positions):
+            raise InputError(
+                "a periodic cell has no volume",
+                where="atoms.cell",
+                expected=f"at least {SMALLEST_VOLUME_PER_ATOM} Å^3 per atom",
+                got=f"{volume:.3g} Å^3 for {len(positions)} atoms",
+                do="set the cell, or pbc=False",
+            )
+    elif np.any(pbc) and np.linalg.matrix_rank(cell[np.asarray(pbc, bool)], tol=1e-6) < np.sum(pbc):
         raise InputError(
-            "a periodic cell has no volume",
+            "a periodic direction has no cell vector of its own",
             where="atoms.cell",
-            expected=f"at least {SMALLEST_VOLUME_PER_ATOM} Å^3 per atom",
-            got=f"{volume:.3g} Å^3 for {len(positions)} atoms",
+            expected=f"independent vectors in the directions {np.flatnonzero(pbc).tolist()}",
+            got=cell.tolist(),
             do="set the cell, or pbc=False",
         )
     return volume

@@ -101,11 +101,13 @@ def test_verlet_list_is_kept_under_a_common_drift_and_remade_for_other_systems()
         (np.array([[0.0, 0, 0], [np.inf, 0, 0], [-np.inf, 0, 0]]), np.eye(3), True, r"atoms \[1, 2\]"),
         (np.zeros((1, 3)), np.diag([1.0, 1.0, 0.0]), True, "no volume"),
         (np.zeros((1, 3)), np.diag([1.0, 1.0, np.inf]), True, "cell is not finite"),
+        (np.zeros((1, 3)), np.diag([1.0, 0.0, 0.0]), (True, True, False), "no cell vector of its own"),
+        (np.zeros((1, 3)), np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]), (1, 1, 0), "vector of its own"),
     ],
 )
 def test_bad_geometry_is_named(positions, cell, pbc, message):
     with pytest.raises(InputError, match=message):
-        check_geometry(positions, cell, np.full(3, pbc))
+        check_geometry(positions, cell, np.full(3, pbc, bool))
 
 
 def test_volume_is_returned():
