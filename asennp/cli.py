@@ -69,7 +69,11 @@ def _flow(config: Config, out: Path | None, until: str) -> RunFolder:
         os.environ["QUACC_WORKFLOW_ENGINE"] = "None"
         from asennp.recipes import zno_flow
 
-        zno_flow(str(run.path), until=until)
+        try:
+            zno_flow(str(run.path), until=until)
+        except KeyboardInterrupt:
+            print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+            raise typer.Exit(130) from None
     return run
 
 
@@ -163,9 +167,6 @@ def main() -> None:
             raise
         print(f"asennp: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         if debug:
             raise

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -25,14 +26,20 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    """Ignore Ctrl-C, which a terminal sends to every process: the parent ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Open fresh one-thread processes that serve many calls; an error or Ctrl-C ends them at once."""
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+    )
     try:
-        with _one_thread():
-            pool.submit(int)  # the first call starts the processes: here they inherit the settings
-        yield pool
+        with _one_thread():  # processes are started when calls come in, so as long as the pool is open
+            yield pool
     except BaseException:
         # Ctrl-C or a failed worker: the others stop at once, their checkpoints stay
         for process in list((pool._processes or {}).values()):

@@ -132,6 +132,25 @@ def test_killed_in_every_stage_it_ends_the_same(tiny_run: Path, tmp_path: Path) 
     assert outputs(folder) == outputs(tiny_run)
 
 
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to every process of the run."""
+    process = subprocess.Popen(
+        [*COMMAND, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "run" / "sample" / "SC" / "momt.log").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues from the last checkpoint" in errors
+    assert "Traceback" not in errors
+
+
 def test_full_disk_leaves_a_run_that_continues(tiny_run: Path, tmp_path: Path) -> None:
     """A stage that cannot write fails with the reason; with room again the same command ends the run."""
     folder = tmp_path / "zno-tiny"
