@@ -1,10 +1,15 @@
 """Potential files: what is shipped is sound, and what is wrong is named."""
 
+import re
+
 import pytest
 import yaml
+from scipy.optimize import minimize_scalar
 
+from asennp import BuckinghamCoulomb
 from asennp.calculators.potential import Potential, known_potentials, load_potential
 from asennp.errors import InputError
+from asennp.structures import build_phase
 
 GOOD = {
     "species": ["Mg", "O"],
@@ -20,6 +25,45 @@ def test_shipped_potentials(name):
     assert "(19" in potential.source
     assert potential.cutoff == 10.0
     assert Potential.from_dict(potential.todict()) == potential
+    # one of each species is neutral (all compounds shipped are 1:1)
+    assert sum(potential.charges.values()) == 0.0
+
+
+def rocksalt_energy(name, a):
+    formula = "".join(load_potential(name).species)
+    atoms = build_phase(formula, "rocksalt", a, cubic=False)
+    return BuckinghamCoulomb(name, accuracy=1e-8).get_potential_energy(atoms)
+
+
+STATED = {
+    name: float(found.group(1))
+    for name in known_potentials()
+    if (found := re.search(r"rock salt has a = ([\d.]+) Å", load_potential(name).notes))
+}
+
+
+def test_compounds_with_a_stated_lattice_constant():
+    assert {"mgo-lewis-catlow", "cao-lewis-catlow", "nacl-born-mayer"} <= set(STATED)
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_stated_lattice_constants(name):
+    a = STATED[name]
+    found = minimize_scalar(
+        lambda x: rocksalt_energy(name, x),
+        bounds=(0.97 * a, 1.03 * a),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    assert found.x == pytest.approx(a, abs=1e-3)
+
+
+def test_sodium_chloride_has_its_tabulated_energy_and_stiffness():
+    name, a, h = "nacl-born-mayer", STATED["nacl-born-mayer"], 0.01
+    below, there, above = (rocksalt_energy(name, x) for x in (a - h, a, a + h))
+    assert there == pytest.approx(-7.919, abs=1e-3)
+    # V = a^3/4, so B = V d2E/dV2 = 4/(9 a) d2E/da2 at the minimum
+    assert 160.21766 * 4 / (9 * a) * (above + below - 2 * there) / h**2 == pytest.approx(24.2, abs=0.2)
 
 
 def test_pairs_in_either_order(tmp_path):
