@@ -13,14 +13,9 @@ from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.calculators.kernels import TABLE_COLUMNS, buckingham
 from asennp.calculators.potential import Potential, inner_maximum, load_potential
 from asennp.electrostatics.charges import assign_charges
-from asennp.electrostatics.ewald import (
-    Ewald,
-    EwaldSettings,
-    add_reciprocal,
-    all_pairs,
-    mirror,
-    refuse_overlap,
-)
+from asennp.electrostatics.ewald import Ewald
+from asennp.electrostatics.pme import PME, prefer_mesh
+from asennp.electrostatics.screened import Settings, all_pairs, mirror, refuse_overlap
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
@@ -30,8 +25,10 @@ class BuckinghamCoulomb(OnePassCalculator):
     """Buckingham pairs and point charges in one pass.
 
     E = sum over pairs of [A exp(-r/rho) - C/r^6] + Coulomb. The short-range terms end plainly
-    (unshifted) at the cut-off unless a switch is asked for; the Coulomb sum is complete (Ewald's, tin-foil).
-    Atomic energies hold half of each pair term, and q_i phi_i/2.
+    (unshifted) at the cut-off unless a switch is asked for; the Coulomb sum is complete (tin-foil).
+    Atomic energies hold half of each pair term, and q_i phi_i/2. The Coulomb sum is Ewald's or, where a
+    cost model of the cell and the number of atoms finds that cheaper, by a particle mesh; `electrostatics`
+    shows which, with its settings.
 
     Parameters
     ----------
@@ -113,7 +110,7 @@ class BuckinghamCoulomb(OnePassCalculator):
                 "not a width", where="switch", expected=f"0 ... {self.cutoff} Å or None", got=width
             )
         self._onset = self.cutoff - width
-        self.electrostatics = Ewald(p["accuracy"])
+        self.electrostatics: Ewald | PME = Ewald(p["accuracy"], self.cutoff)
         self._pairs = VerletPairs(self.cutoff)
         species = self.potential.species
         #: Row of the pair table for each atomic number; -1 for species the potential does not know.
@@ -147,7 +144,7 @@ class BuckinghamCoulomb(OnePassCalculator):
         # in root(eV Å), so that products over distances are energies in eV
         strengths = math.sqrt(COULOMB_EV_A) * charges
         active = coulomb and bool(charges.any())
-        settings = self.electrostatics.choose(len(positions), volume, pbc) if active else None
+        settings = self._choose(cell, len(positions), volume, pbc) if active else None
         pairs = self._find_pairs(positions, cell, pbc, active, settings)
         alpha, reach = (0.0, math.inf) if settings is None else (settings.alpha, settings.real_cutoff)
         energies, forces, virial, guarded, worst, shortest = buckingham(
@@ -159,11 +156,19 @@ class BuckinghamCoulomb(OnePassCalculator):
             raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
         self.guard_count += guarded
         if settings is not None:
-            add_reciprocal(positions, cell, volume, strengths, settings, energies, forces, virial)
+            self.electrostatics.add_rest(positions, cell, volume, strengths, energies, forces, virial)
         mirror(virial)
         results = pack_results(energies, forces, virial, volume)
         results["charges"] = charges
         return results
+
+    def _choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> Settings | None:
+        """Choose the Coulomb sum and its settings for a cell (None: sum directly)."""
+        accuracy = self.parameters["accuracy"]
+        mesh = np.all(pbc) and prefer_mesh(cell, n_atoms, volume, accuracy, self.cutoff)
+        if mesh != isinstance(self.electrostatics, PME):
+            self.electrostatics = (PME if mesh else Ewald)(accuracy, self.cutoff)
+        return self.electrostatics.choose(cell, n_atoms, volume, pbc)
 
     def _find_pairs(
         self,
@@ -171,7 +176,7 @@ class BuckinghamCoulomb(OnePassCalculator):
         cell: np.ndarray,
         pbc: np.ndarray,
         active: bool,
-        settings: EwaldSettings | None,
+        settings: Settings | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the pairs that short-range and Coulomb terms share."""
         if active and settings is None:

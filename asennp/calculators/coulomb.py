@@ -8,8 +8,10 @@ from ase import Atoms
 
 from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.electrostatics.charges import assign_charges, check_charges
-from asennp.electrostatics.ewald import Ewald, check_accuracy
-from asennp.electrostatics.mesh import TorchSum, prefer_mesh
+from asennp.electrostatics.ewald import Ewald
+from asennp.electrostatics.mesh import TorchSum
+from asennp.electrostatics.pme import PME, prefer_mesh
+from asennp.electrostatics.screened import check_accuracy
 from asennp.errors import InputError, nearest
 from asennp.neighbors import check_geometry
 
@@ -27,9 +29,9 @@ class CoulombCalculator(OnePassCalculator):
     charges
         Charge of each species, e.
     method
-        ``"ewald"``; ``"pme"``: particle-mesh Ewald of torch-pme; ``"torch-pme"``: torch-pme's Ewald sum for
-        small cells and its particle-mesh sum for large ones; ``"auto"``: `Ewald` or, in very large cells,
-        ``"pme"``, by a cost model of the cell, the number of atoms and the accuracy.
+        ``"ewald"``; ``"pme"``: smooth particle-mesh Ewald; ``"auto"``: the cheaper of both by a cost model
+        of the cell, the number of atoms and the accuracy; ``"torch-pme"``: torch-pme's Ewald sum for small
+        cells and its particle-mesh sum for large ones.
     accuracy
         Relative error of the forces.
     background
@@ -71,24 +73,24 @@ class CoulombCalculator(OnePassCalculator):
             )
         changed = super().set(**kwargs)
         accuracy = check_accuracy(self.parameters["accuracy"])
-        self.electrostatics: Ewald | TorchSum = Ewald(accuracy)
+        self.electrostatics: Ewald | PME | TorchSum = Ewald(accuracy)
         return changed
 
-    def _choose(self, atoms: Atoms, volume: float) -> Ewald | TorchSum:
+    def _choose(self, atoms: Atoms, volume: float) -> Ewald | PME | TorchSum:
         """Return the sum for a cell, keeping the one in use if it is of the same kind."""
         method, accuracy = self.parameters["method"], self.parameters["accuracy"]
-        if (
-            method == "auto"
-            and atoms.pbc.all()
-            and prefer_mesh(atoms.cell.array, len(atoms), volume, accuracy)
-        ):
-            method = "pme"
-        if method in ("auto", "ewald") or not atoms.pbc.any():
-            return self.electrostatics if isinstance(self.electrostatics, Ewald) else Ewald(accuracy)
-        kind = "auto" if method == "torch-pme" else "pme"
-        if isinstance(self.electrostatics, TorchSum) and self.electrostatics.kind == kind:
+        kind: type[Ewald] | type[PME] | type[TorchSum] = Ewald
+        if atoms.pbc.any() and method == "torch-pme":
+            kind = TorchSum
+        elif atoms.pbc.any() and method == "pme":
+            kind = PME
+        elif atoms.pbc.all() and method == "auto":
+            kind = PME if prefer_mesh(atoms.cell.array, len(atoms), volume, accuracy) else Ewald
+        if isinstance(self.electrostatics, kind):
             return self.electrostatics
-        return TorchSum(kind, accuracy, self.parameters["device"])
+        if kind is TorchSum:
+            return TorchSum("auto", accuracy, self.parameters["device"])
+        return kind(accuracy=accuracy)
 
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return energies, forces, stress and charges."""

@@ -12,7 +12,7 @@ from scipy.interpolate import InterpolatedUnivariateSpline
 
 from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.calculators.kernels_eam import embedded_atoms
-from asennp.electrostatics.ewald import mirror, refuse_overlap
+from asennp.electrostatics.screened import mirror, refuse_overlap
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 

@@ -6,21 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from asennp.electrostatics.ewald import (
-    check_accuracy,
-    choose_settings,
-    ewald_seconds,
-    reach_factor,
-    refuse_overlap,
-)
+from asennp.electrostatics.ewald import choose_settings
+from asennp.electrostatics.screened import check_accuracy, reach_factor, refuse_overlap
 from asennp.errors import InputError
 from asennp.neighbors import check_geometry, neighbor_pairs
 from asennp.units import COULOMB_EV_A
 
 #: From this number of atoms on, torch-pme's mesh is quicker than its Ewald sum (measured).
 TORCH_PME_BEYOND = 400
-#: Seconds per atom and per mesh point of the particle-mesh sum on one core (measured, derivatives included).
-SECONDS_PER_ATOM, SECONDS_PER_POINT = 90e-6, 0.14e-6
 #: Lagrange interpolation over 7 nodes errs by about PREFACTOR (spacing / smearing)^ORDER (measured).
 NODES, PREFACTOR, ORDER = 7, 0.03, 5.5
 #: Real-space reach of the particle-mesh sum, Å.
@@ -164,16 +157,6 @@ def choose_mesh(cell: np.ndarray, accuracy: float) -> tuple[int, int, int]:
     lengths = np.linalg.norm(cell, axis=1)
     nx, ny, nz = (2 ** math.ceil(math.log2(length / spacing + 1.0)) for length in lengths)
     return nx, ny, nz
-
-
-def prefer_mesh(cell: np.ndarray, n_atoms: int, volume: float, accuracy: float) -> bool:
-    """Tell whether the particle-mesh sum is expected to be quicker than `asennp`'s Ewald sum."""
-    cheapest = SECONDS_PER_ATOM * n_atoms
-    plain = ewald_seconds(n_atoms, volume, choose_settings(n_atoms, volume, accuracy))
-    if plain < cheapest:
-        return False
-    points = math.prod(choose_mesh(cell, accuracy))
-    return points <= LARGEST_MESH and plain > cheapest + SECONDS_PER_POINT * points
 
 
 def wave_integers(cell: np.ndarray, k_cutoff: float) -> np.ndarray:

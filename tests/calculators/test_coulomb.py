@@ -7,6 +7,7 @@ from asennp import CoulombCalculator
 from asennp.calculators.coulomb import scale
 from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.mesh import TorchSum
+from asennp.electrostatics.pme import PME
 from asennp.errors import InputError
 from asennp.structures import build_phase
 
@@ -41,7 +42,7 @@ def test_methods_agree_and_show_themselves(method):
     exact = results(CoulombCalculator(charges, method="ewald", accuracy=1e-12), atoms)
     np.testing.assert_allclose(found["forces"], exact["forces"], atol=2e-5)
     np.testing.assert_allclose(found["stress"], exact["stress"], atol=2e-5)
-    assert isinstance(calculator.electrostatics, Ewald if method == "ewald" else TorchSum)
+    assert type(calculator.electrostatics) is {"ewald": Ewald, "pme": PME, "torch-pme": TorchSum}[method]
     assert calculator.electrostatics.settings is not None
     assert repr(calculator.electrostatics.settings) in repr(calculator.electrostatics)
     # an open cluster is summed directly whatever the method

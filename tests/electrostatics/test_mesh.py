@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.mesh import TorchSum, prefer_mesh, wave_integers
+from asennp.electrostatics.mesh import TorchSum, wave_integers
 from asennp.errors import InputError
 from asennp.structures import build_phase
 from asennp.units import COULOMB_EV_A
@@ -53,14 +53,6 @@ def test_all_waves_are_found():
     grid = np.stack(np.meshgrid(*[np.arange(-12, 13)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     k = np.linalg.norm(2 * np.pi * grid @ np.linalg.inv(cell).T, axis=1)
     assert found == {tuple(n) for n in grid[(k > 0) & (k <= 4.0)].tolist()}
-
-
-def test_choice_is_by_cost():
-    small, large = np.eye(3) * 8.6, np.eye(3) * 8.6 * 30
-    assert not prefer_mesh(small, 64, 8.6**3, 1e-4)
-    assert prefer_mesh(large, 64 * 27000, 27000 * 8.6**3, 1e-2)
-    # a mesh too large for memory is never chosen
-    assert not prefer_mesh(large, 64 * 27000, 27000 * 8.6**3, 1e-8)
 
 
 def test_bad_input():

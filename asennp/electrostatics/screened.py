@@ -1,0 +1,185 @@
+"""What sums of screened charges share: the pairs in real space, the self-energy and the background."""
+
+import math
+from abc import abstractmethod
+from typing import Protocol
+
+import numpy as np
+
+from asennp.electrostatics.kernels import real_space
+from asennp.errors import InputError
+from asennp.neighbors import VerletPairs, check_geometry
+from asennp.units import COULOMB_EV_A
+
+#: Real-space cut-offs come from a geometric ladder, so that settings change rarely with the volume.
+LADDER = 1.2
+#: Seconds per real-space pair on one core, and the part of it for a pair visited anyway (cost model).
+SECONDS_PER_PAIR, SHARED_PAIR = 20e-9, 0.3
+
+
+class Settings(Protocol):
+    """Parameters that every screened sum has: the splitting alpha (1/Å) and the reach in real space (Å)."""
+
+    @property
+    def alpha(self) -> float:
+        """Inverse width of the screening charges, 1/Å."""
+
+    @property
+    def real_cutoff(self) -> float:
+        """Where the screened pair terms end, Å."""
+
+
+class ScreenedSum:
+    """Coulomb sum split into screened pairs and a smooth rest, at a stated accuracy.
+
+    Subclasses choose the settings and sum the rest over k-space.
+
+    Parameters
+    ----------
+    accuracy
+        Relative error of the forces, measured against the typical force between neighbours.
+    shared_cutoff
+        Distance, Å, up to which the caller visits all pairs anyway; it enters the choice of the settings.
+    """
+
+    def __init__(self, accuracy: float = 1e-6, shared_cutoff: float = 0.0) -> None:
+        self.accuracy = check_accuracy(accuracy)
+        self.shared_cutoff = float(shared_cutoff)
+        #: Settings of the last sum; None before, and for open cells.
+        self.settings: Settings | None = None
+        self._pairs = VerletPairs(0.0)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(accuracy={self.accuracy:g}, settings={self.settings})"
+
+    def choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> Settings | None:
+        """Return the settings for a cell (None: sum directly), and remember them."""
+        periodic = check_periodic(pbc)
+        self.settings = self._choose(cell, n_atoms, volume) if periodic else None
+        return self.settings
+
+    @abstractmethod
+    def _choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> Settings:
+        """Choose the settings for a periodic cell."""
+
+    @abstractmethod
+    def add_smooth(
+        self,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        volume: float,
+        charges: np.ndarray,
+        energies: np.ndarray,
+        forces: np.ndarray,
+        virial: np.ndarray,
+    ) -> None:
+        """Add the sum over k-space by the chosen settings, in e^2/Å; the virial in its upper triangle."""
+
+    def add_rest(
+        self,
+        positions: np.ndarray,
+        cell: np.ndarray,
+        volume: float,
+        charges: np.ndarray,
+        energies: np.ndarray,
+        forces: np.ndarray,
+        virial: np.ndarray,
+    ) -> None:
+        """Add all but the pairs in real space, in e^2/Å: nothing in open cells."""
+        if self.settings is not None:
+            self.add_smooth(positions, cell, volume, charges, energies, forces, virial)
+            add_self_energy(charges, volume, self.settings.alpha, energies, virial)
+
+    def compute(
+        self, positions: np.ndarray, cell: np.ndarray, charges: np.ndarray, pbc: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return atomic energies q_i phi_i/2 (N,) eV, forces (N, 3) eV/Å and the virial dE/deps (3, 3) eV.
+
+        Parameters
+        ----------
+        positions, cell
+            Å; positions may lie outside the cell.
+        charges
+            (N,), e.
+        pbc
+            All True or all False.
+        """
+        volume = check_geometry(positions, cell, pbc)
+        settings = self.choose(cell, len(positions), volume, pbc)
+        energies, forces, virial = np.zeros(len(positions)), np.zeros((len(positions), 3)), np.zeros((3, 3))
+        if settings is None:
+            i, j, shifts = all_pairs(len(positions))
+            alpha, cutoff = 0.0, math.inf
+        else:
+            alpha, cutoff = settings.alpha, settings.real_cutoff
+            if self._pairs.cutoff != cutoff:
+                self._pairs = VerletPairs(cutoff)
+            i, j, shifts = self._pairs.update(positions, cell, pbc)
+        shortest = real_space(positions, cell, charges, i, j, shifts, alpha, cutoff, energies, forces, virial)
+        refuse_overlap(shortest)
+        self.add_rest(positions, cell, volume, charges, energies, forces, virial)
+        mirror(virial)
+        return COULOMB_EV_A * energies, COULOMB_EV_A * forces, COULOMB_EV_A * virial
+
+
+def check_accuracy(accuracy: float) -> float:
+    """Return a relative accuracy that a float64 sum can have."""
+    if not 1e-14 < accuracy < 1e-1:
+        raise InputError("out of range", where="accuracy", expected="1e-14 ... 1e-1", got=accuracy)
+    return float(accuracy)
+
+
+def reach_factor(accuracy: float) -> float:
+    """Return x = alpha r_c = k_c / 2 alpha at which exp(-x^2) has fallen to the accuracy, with a margin."""
+    return math.sqrt(-math.log(accuracy)) + 0.35
+
+
+def pair_seconds(n_atoms: int, volume: float, cutoff: float, shared_cutoff: float = 0.0) -> float:
+    """Estimate the time of the real-space pairs on one core, s; those visited anyway count in part."""
+    whole = 2.0 * math.pi / 3.0 * n_atoms**2 / volume * SECONDS_PER_PAIR
+    shared = min(cutoff, shared_cutoff) ** 3
+    return whole * (cutoff**3 - shared + SHARED_PAIR * shared)
+
+
+def check_periodic(pbc: np.ndarray) -> bool:
+    """Tell a fully periodic cell from an open one; refuse anything between."""
+    if np.all(pbc):
+        return True
+    if np.any(pbc):
+        raise InputError(
+            "Coulomb sums need a cell periodic in all directions or in none",
+            where="atoms.pbc",
+            expected="all True or all False",
+            got=np.asarray(pbc).tolist(),
+            do="use a periodic cell with vacuum",
+        )
+    return False
+
+
+def add_self_energy(
+    charges: np.ndarray, volume: float, alpha: float, energies: np.ndarray, virial: np.ndarray
+) -> None:
+    """Take out the self-energy of the smeared charges; add that of the background of a net charge."""
+    energies -= alpha / math.sqrt(math.pi) * charges * charges
+    total = float(charges.sum())
+    if total != 0.0:
+        share = -math.pi * total / (2.0 * volume * alpha**2) * charges
+        energies += share
+        virial -= np.diag(np.full(3, share.sum()))
+
+
+def all_pairs(n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return every pair i < j once, as a neighbour list without shifts."""
+    i, j = np.triu_indices(n_atoms, 1)
+    return i.astype(np.int32), j.astype(np.int32), np.zeros((len(i), 3), np.int32)
+
+
+def refuse_overlap(shortest: float) -> None:
+    """Refuse atoms on top of each other."""
+    if shortest < 1e-6:
+        raise InputError("two atoms lie on top of each other", where="atoms", got=f"{shortest:.1e} Å apart")
+
+
+def mirror(virial: np.ndarray) -> None:
+    """Fill the lower triangle of a symmetric tensor of which the upper one is known."""
+    virial[1, 0], virial[2, 0], virial[2, 1] = virial[0, 1], virial[0, 2], virial[1, 2]
