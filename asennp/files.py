@@ -40,8 +40,8 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[IO[bytes]], 
     return path
 
 
-def _plain(value: Any) -> Any:
-    """Turn NumPy and path values into what JSON knows."""
+def json_default(value: Any) -> Any:
+    """Turn NumPy and path values into what JSON knows (the ``default`` of `json.dumps`)."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 def write_json(path: str | Path, value: Any) -> Path:
     """Write `value` as indented JSON, atomically; NumPy values become plain lists and numbers."""
-    return write_atomic(path, json.dumps(value, indent=1, default=_plain) + "\n")
+    return write_atomic(path, json.dumps(value, indent=1, default=json_default) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -70,7 +70,7 @@ def append_jsonl(path: str | Path, record: dict[str, Any]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":  # a line torn by a kill: end it, so that it spoils no other
                 file.write(b"\n")
-        file.write(json.dumps(record, default=_plain).encode() + b"\n")
+        file.write(json.dumps(record, default=json_default).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -104,5 +104,5 @@ def sha256_file(path: str | Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON form (sorted keys)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=json_default)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asennp.errors import InputError
-from asennp.files import sha256_json, write_atomic
+from asennp.files import json_default, sha256_json, write_atomic
 
 _META = "meta.json"
 
@@ -30,7 +30,7 @@ def write_state(
     arrays
         Numeric or text arrays, kept in full precision.
     """
-    plain = json.loads(json.dumps(values, default=_plain))
+    plain = json.loads(json.dumps(values, default=json_default))
     meta = {"kind": kind, "version": version, "sha256": sha256_json(plain), "values": plain}
     buffer = io.BytesIO()
     content: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
@@ -101,13 +101,3 @@ def _arrays_like(pattern: Any, value: Any) -> Any:
     if isinstance(pattern, np.ndarray):
         return np.array(value, dtype=pattern.dtype)
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"no JSON form for {type(value).__name__}")

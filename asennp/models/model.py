@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from asennp.errors import InputError, nearest
-from asennp.files import sha256_json, write_atomic
+from asennp.files import json_default, sha256_json, write_atomic
 from asennp.models.aev import AEVSettings
 from asennp.models.network import AtomicNetworks, NetworkSettings
 
@@ -166,7 +166,7 @@ class Model:
         card = self.todict()
         card["arrays"] = {name: hashlib.sha256(blob).hexdigest() for name, blob in blobs.items()}
         # a round trip makes the hash the one the reader will compute (tuples, NumPy numbers)
-        card = json.loads(json.dumps(card, default=_plain, ensure_ascii=False))
+        card = json.loads(json.dumps(card, default=json_default, ensure_ascii=False))
         card["sha256"] = sha256_json(card)
         text = json.dumps(card, indent=1, ensure_ascii=False) + "\n"
         target = io.BytesIO()
@@ -174,16 +174,6 @@ class Model:
             for name, blob in {"model.json": text.encode(), **blobs}.items():
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), blob)
         return write_atomic(path, target.getvalue())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    raise InputError("the model's card holds no JSON value", where="meta", got=type(value).__name__)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -324,8 +314,9 @@ def describe(model: Model) -> str:
     if not all(torch.isfinite(parameter).all() for parameter in model.networks.parameters()):
         lines.append("WARNING      some parameters are not finite")
     for key, value in model.meta.items():
-        text = value if isinstance(value, str) else json.dumps(value, default=_plain, ensure_ascii=False)
-        lines.append(f"{key:<12} {text}")
+        if not isinstance(value, str):
+            value = json.dumps(value, default=json_default, ensure_ascii=False)
+        lines.append(f"{key:<12} {value}")
     return "\n".join(lines)
 
 
