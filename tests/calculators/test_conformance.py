@@ -21,6 +21,7 @@ from ase.calculators.eam import EAM as ReferenceEAM
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from asennp import EAM, BuckinghamCoulomb, CoulombCalculator, HybridNNPCalculator, SumCalculator
+from asennp.errors import InputError
 from asennp.models import AEVSettings, AtomicNetworks, Model, NetworkSettings
 from asennp.structures import build_phase
 
@@ -264,6 +265,33 @@ def test_choice_of_cell_vectors(case):
     after = evaluate(case, skewed)
     for name in ("energies", "forces", "stress"):
         np.testing.assert_allclose(after[name], before[name], atol=case.tolerance, err_msg=name)
+
+
+@every
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda atoms: atoms[:0], "no atoms"),
+        (lambda atoms: moved(atoms, np.nan), "not finite"),
+        (lambda atoms: moved(atoms, np.inf), "not finite"),
+        (lambda atoms: moved(atoms, atoms.positions[1]), "on top of each other|overlap"),
+        (
+            lambda atoms: moved(atoms, atoms.positions[1] - atoms.cell.array[2]),
+            "on top of each other|overlap",
+        ),
+        (lambda atoms: Atoms(f"Xe{len(atoms)}", positions=atoms.positions, cell=atoms.cell, pbc=True), "Xe"),
+        (lambda atoms: Atoms(atoms, cell=atoms.cell.array * [[1], [1], [0]]), "no volume"),
+    ],
+)
+def test_atoms_that_make_no_sense_are_named(case, spoil, message):
+    with pytest.raises(InputError, match=message):
+        case.factory().calculate(spoil(case.atoms()))
+
+
+def moved(atoms: Atoms, position: object) -> Atoms:
+    """Put the first atom somewhere."""
+    atoms.positions[0] = position
+    return atoms
 
 
 @every

@@ -49,6 +49,18 @@ def test_lattice_and_formation(potential):
     assert formation.energies_meV["rocksalt"] == pytest.approx(above[1], abs=0.1)
 
 
+def test_cells_of_64_atoms(potential):
+    name, calculator, _, formation = potential
+    _, per_formula, (above_zb, above_rs), _ = TRUTHS[name]
+    # Lewis-Catlow: -1269.24, -1266.35 and -1259.33 eV
+    for phase, above in (("wurtzite", 0.0), ("zincblende", above_zb), ("rocksalt", above_rs)):
+        atoms = formation.lattices[phase].atoms
+        atoms = atoms.repeat({2: (4, 4, 2), 4: (4, 2, 2), 8: (2, 2, 2)}[len(atoms)])
+        assert len(atoms) == 64
+        expected = 32 * per_formula + 64e-3 * above
+        assert calculator.get_potential_energy(atoms) == pytest.approx(expected, abs=0.01)
+
+
 def test_elastic_constants(potential):
     name, calculator, _, formation = potential
     for phase, expected in ELASTIC[name].items():
