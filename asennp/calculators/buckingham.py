@@ -16,6 +16,7 @@ from asennp.electrostatics.charges import assign_charges
 from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.pme import PME, prefer_mesh
 from asennp.electrostatics.screened import Settings, all_pairs, mirror, refuse_overlap
+from asennp.electrostatics.slab import add_dipole_term, is_slab, pad_slab
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
@@ -50,7 +51,7 @@ class BuckinghamCoulomb(OnePassCalculator):
     Raises
     ------
     InputError
-        Unknown species, a cell that is not neutral or periodic in some directions only, atoms on top of
+        Unknown species, a cell that is not neutral or periodic in one direction only, atoms on top of
         each other or (without the guard) inside an inner maximum.
     """
 
@@ -144,7 +145,12 @@ class BuckinghamCoulomb(OnePassCalculator):
         # in root(eV Å), so that products over distances are energies in eV
         strengths = math.sqrt(COULOMB_EV_A) * charges
         active = coulomb and bool(charges.any())
-        settings = self._choose(cell, len(positions), volume, pbc) if active else None
+        slab = active and is_slab(pbc)
+        if slab:
+            cell = pad_slab(positions, cell, charges, pbc, self.parameters["accuracy"], self.cutoff)
+            pbc = np.ones(3, bool)
+        inside = abs(float(np.linalg.det(cell))) if slab else volume
+        settings = self._choose(cell, len(positions), inside, pbc) if active else None
         pairs = self._find_pairs(positions, cell, pbc, active, settings)
         alpha, reach = (0.0, math.inf) if settings is None else (settings.alpha, settings.real_cutoff)
         energies, forces, virial, guarded, worst, shortest = buckingham(
@@ -156,8 +162,10 @@ class BuckinghamCoulomb(OnePassCalculator):
             raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
         self.guard_count += guarded
         if settings is not None:
-            self.electrostatics.add_rest(positions, cell, volume, strengths, energies, forces, virial)
+            self.electrostatics.add_rest(positions, cell, inside, strengths, energies, forces, virial)
         mirror(virial)
+        if slab:
+            add_dipole_term(positions, cell, strengths, atoms.pbc, energies, forces, virial)
         results = pack_results(energies, forces, virial, volume)
         results["charges"] = charges
         return results

@@ -12,6 +12,7 @@ from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.mesh import TorchSum
 from asennp.electrostatics.pme import PME, prefer_mesh
 from asennp.electrostatics.screened import check_accuracy
+from asennp.electrostatics.slab import is_slab, pad_slab
 from asennp.errors import InputError, nearest
 from asennp.neighbors import check_geometry
 
@@ -21,7 +22,8 @@ METHODS = ("auto", "ewald", "pme", "torch-pme")
 class CoulombCalculator(OnePassCalculator):
     """Coulomb energy of point charges that depend on the species alone.
 
-    Tin-foil boundaries in periodic cells, the plain sum in open ones. Atomic energies are q_i phi_i/2.
+    Tin-foil boundaries in periodic cells; slabs (two periodic directions) as `asennp.electrostatics.slab`
+    says; the plain sum in open systems. Atomic energies are q_i phi_i/2.
     All results but the charges grow as the square of the charges: see `scale`.
 
     Parameters
@@ -76,16 +78,19 @@ class CoulombCalculator(OnePassCalculator):
         self.electrostatics: Ewald | PME | TorchSum = Ewald(accuracy)
         return changed
 
-    def _choose(self, atoms: Atoms, volume: float) -> Ewald | PME | TorchSum:
+    def _choose(self, atoms: Atoms, volume: float, charges: np.ndarray) -> Ewald | PME | TorchSum:
         """Return the sum for a cell, keeping the one in use if it is of the same kind."""
-        method, accuracy = self.parameters["method"], self.parameters["accuracy"]
+        method, accuracy, cell = self.parameters["method"], self.parameters["accuracy"], atoms.cell.array
+        if is_slab(atoms.pbc):
+            cell = pad_slab(atoms.positions, cell, charges, atoms.pbc, accuracy)
+            volume = abs(float(np.linalg.det(cell)))
         kind: type[Ewald] | type[PME] | type[TorchSum] = Ewald
         if atoms.pbc.any() and method == "torch-pme":
             kind = TorchSum
         elif atoms.pbc.any() and method == "pme":
             kind = PME
-        elif atoms.pbc.all() and method == "auto":
-            kind = PME if prefer_mesh(atoms.cell.array, len(atoms), volume, accuracy) else Ewald
+        elif atoms.pbc.any() and method == "auto":
+            kind = PME if prefer_mesh(cell, len(atoms), volume, accuracy) else Ewald
         if isinstance(self.electrostatics, kind):
             return self.electrostatics
         if kind is TorchSum:
@@ -97,7 +102,7 @@ class CoulombCalculator(OnePassCalculator):
         positions, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
         volume = check_geometry(positions, cell, pbc)
         charges = assign_charges(atoms.numbers, self.parameters["charges"], self.parameters["background"])
-        self.electrostatics = self._choose(atoms, volume)
+        self.electrostatics = self._choose(atoms, volume, charges)
         results = pack_results(*self.electrostatics.compute(positions, cell, charges, pbc), volume)
         results["charges"] = charges
         return results

@@ -8,6 +8,7 @@ import numpy as np
 
 from asennp.electrostatics.ewald import choose_settings
 from asennp.electrostatics.screened import check_accuracy, reach_factor, refuse_overlap
+from asennp.electrostatics.slab import is_slab, sum_slab
 from asennp.errors import InputError
 from asennp.neighbors import check_geometry, neighbor_pairs
 from asennp.units import COULOMB_EV_A
@@ -96,9 +97,11 @@ class TorchSum:
         import torch
 
         volume = check_geometry(positions, cell, pbc)
+        if is_slab(pbc):
+            return sum_slab(self.compute, positions, cell, charges, pbc, self.accuracy)
         if not np.all(pbc):
             raise InputError(
-                "mesh sums need a cell periodic in all directions",
+                "mesh sums need a cell periodic in three or two directions",
                 where="atoms.pbc",
                 got=np.asarray(pbc).tolist(),
                 do="use method='ewald'",

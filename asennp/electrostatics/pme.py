@@ -185,7 +185,7 @@ class PME(ScreenedSum):
         """Return the settings for a periodic cell, and remember them."""
         if not check_periodic(pbc):
             raise InputError(
-                "mesh sums need a cell periodic in all directions",
+                "mesh sums need a cell periodic in three or two directions",
                 where="atoms.pbc",
                 got=np.asarray(pbc).tolist(),
                 do="use method='ewald'",

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from asennp.electrostatics.kernels import real_space
+from asennp.electrostatics.slab import is_slab, sum_slab
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
@@ -102,9 +103,11 @@ class ScreenedSum:
         charges
             (N,), e.
         pbc
-            All True or all False.
+            Three, two (see `asennp.electrostatics.slab`) or no directions True.
         """
         volume = check_geometry(positions, cell, pbc)
+        if is_slab(pbc):
+            return sum_slab(self.compute, positions, cell, charges, pbc, self.accuracy)
         settings = self.choose(cell, len(positions), volume, pbc)
         energies, forces, virial = np.zeros(len(positions)), np.zeros((len(positions), 3)), np.zeros((3, 3))
         if settings is None:

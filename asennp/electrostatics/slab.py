@@ -33,7 +33,7 @@ def is_slab(pbc: np.ndarray) -> bool:
     InputError
         If exactly one is.
     """
-    n_periodic = int(np.sum(np.asarray(pbc, bool)))
+    n_periodic = sum(bool(periodic) for periodic in pbc)
     if n_periodic == 1:
         raise InputError(
             "Coulomb sums are there for 3, 2 or no periodic directions, not for one",
@@ -70,12 +70,39 @@ def sum_slab(
     Raises
     ------
     InputError
-        A slab that is not neutral: its energy grows with the height without bound.
+        See `pad_slab`.
 
     References
     ----------
     I.-C. Yeh, M. L. Berkowitz, J. Chem. Phys. 111, 3155 (1999), doi:10.1063/1.479595; A. Arnold,
     J. de Joannis, C. Holm, J. Chem. Phys. 117, 2496 (2002), doi:10.1063/1.1491955.
+    """
+    padded = pad_slab(positions, cell, charges, pbc, accuracy)
+    energies, forces, virial = solve(positions, padded, charges, np.ones(3, bool))
+    strengths = math.sqrt(COULOMB_EV_A) * charges
+    add_dipole_term(positions, padded, strengths, pbc, energies, forces, virial)
+    return energies, forces, virial
+
+
+def pad_slab(
+    positions: np.ndarray,
+    cell: np.ndarray,
+    charges: np.ndarray,
+    pbc: np.ndarray,
+    accuracy: float,
+    least_vacuum: float = 0.0,
+) -> np.ndarray:
+    """Return the cell with a vector along the normal for the open direction, leaving vacuum between copies.
+
+    Parameters
+    ----------
+    least_vacuum
+        Vacuum, Å, that other terms need.
+
+    Raises
+    ------
+    InputError
+        A slab that is not neutral: its energy grows with the height without bound.
     """
     total = float(charges.sum())
     if abs(total) > NEUTRALITY:
@@ -86,35 +113,49 @@ def sum_slab(
             got=f"{total:+.6g} e",
             do="correct the charges, or use a cell periodic in three directions with a background",
         )
-    open_axis = int(np.flatnonzero(~np.asarray(pbc, bool))[0])
+    open_axis = _open_axis(pbc)
     first, second = np.delete(cell, open_axis, axis=0)
     normal = np.cross(first, second)
     area = float(np.linalg.norm(normal))
     normal = normal / area
-    z = positions @ normal
-    z = z - z.mean()
-    padded = cell.copy()
-    height = _height(first, second, area, float(np.ptp(z)), accuracy)
-    padded[open_axis] = height * normal
-
-    energies, forces, virial = solve(positions, padded, charges, np.ones(3, bool))
-    scale = COULOMB_EV_A * 2.0 * math.pi / (area * height)
-    dipole = float(charges @ z)
-    # q_i/2 times -scale sum_j q_j (z_i - z_j)^2
-    energies = energies + scale * charges * (z * dipole - 0.5 * float(charges @ (z * z)))
-    forces = forces - 2.0 * scale * dipole * np.outer(charges, normal)
-    # scale dipole^2 goes as (height^2/volume) times the square of a scaled coordinate
-    virial = virial + scale * dipole**2 * (2.0 * np.outer(normal, normal) - np.eye(3))
-    return energies, forces, virial
-
-
-def _height(first: np.ndarray, second: np.ndarray, area: float, thickness: float, accuracy: float) -> float:
-    """Return the height of the padded cell, Å."""
     # the reciprocal lattice of the plane is the lattice itself, turned, times 2 pi/area
     shortest_wave = 2.0 * math.pi / area * _shortest(first, second)
-    vacuum = (math.log(1.0 / accuracy) + _MARGIN) / shortest_wave
+    vacuum = max((math.log(1.0 / accuracy) + _MARGIN) / shortest_wave, least_vacuum)
     step = _STEP * vacuum
-    return step * math.ceil((thickness + vacuum) / step)
+    padded = np.array(cell, float)
+    padded[open_axis] = step * math.ceil((float(np.ptp(positions @ normal)) + vacuum) / step) * normal
+    return padded
+
+
+def add_dipole_term(
+    positions: np.ndarray,
+    padded: np.ndarray,
+    charges: np.ndarray,
+    pbc: np.ndarray,
+    energies: np.ndarray,
+    forces: np.ndarray,
+    virial: np.ndarray,
+) -> None:
+    """Add what the sum over the padded cell lacks, (2 pi/V) M^2 with M the dipole along the normal.
+
+    Energies are in the units of the squared charges over Å; `pbc` is that of the slab.
+    """
+    axis = padded[_open_axis(pbc)]
+    height = math.sqrt(float(axis @ axis))
+    normal = axis / height
+    scale = 2.0 * math.pi / abs(float(np.linalg.det(padded)))
+    z = positions @ normal
+    z = z - z.mean()
+    dipole = float(charges @ z)
+    # q_i/2 times -scale sum_j q_j (z_i - z_j)^2
+    energies += scale * charges * (z * dipole - 0.5 * float(charges @ (z * z)))
+    forces -= 2.0 * scale * dipole * np.outer(charges, normal)
+    # scale dipole^2 goes as (height^2/volume) times the square of a scaled coordinate
+    virial += scale * dipole**2 * (2.0 * np.outer(normal, normal) - np.eye(3))
+
+
+def _open_axis(pbc: np.ndarray) -> int:
+    return [bool(periodic) for periodic in pbc].index(False)
 
 
 def _shortest(a: np.ndarray, b: np.ndarray) -> float:

@@ -107,6 +107,24 @@ def test_coulomb_can_be_left_out():
         )
 
 
+@pytest.mark.parametrize("guard", [False, True])
+def test_slab_is_the_sum_of_its_parts(guard):
+    # a lattice so small in the plane that the vacuum is set by the short-range cut-off
+    atoms = build_phase("ZnO", "rocksalt", 4.3, cubic=False).repeat((1, 1, 3))
+    atoms.rattle(0.1, seed=2)
+    atoms.pbc = (True, True, False)
+    parts = [
+        BuckinghamCoulomb(accuracy=1e-10, guard=guard),
+        BuckinghamCoulomb(coulomb=False),
+        CoulombCalculator({"Zn": 2.0, "O": -2.0}, accuracy=1e-10),
+    ]
+    for part in parts:
+        part.calculate(atoms)
+    whole, short, coulomb = (part.results for part in parts)
+    for name in ("energies", "forces", "stress"):
+        np.testing.assert_allclose(whole[name], short[name] + coulomb[name], atol=1e-7, err_msg=name)
+
+
 def dimer(symbols, distance):
     return Atoms(symbols, positions=[(0, 0, 0), (0, 0, distance)])
 
@@ -224,7 +242,7 @@ def test_bad_input():
     for guard in (False, True):
         with pytest.raises(InputError, match="on top of each other"):
             BuckinghamCoulomb(guard=guard).get_potential_energy(atoms)
-    atoms.pbc = (True, True, False)
+    atoms.pbc = (True, False, False)
     with pytest.raises(InputError, match="pbc"):
         BuckinghamCoulomb().get_potential_energy(atoms)
     for arguments in ({"cutoff": -1.0}, {"switch": 20.0}, {"accuracy": 1.0}, {"cutof": 9.0}):

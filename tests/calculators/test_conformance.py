@@ -40,6 +40,13 @@ def zno() -> Atoms:
     return atoms
 
 
+def slab() -> Atoms:
+    """The same atoms with the third direction open."""
+    atoms = zno()
+    atoms.pbc = (True, True, False)
+    return atoms
+
+
 def argon() -> Atoms:
     """A displaced crystal of argon in a triclinic cell."""
     cell = [[5.4, 0, 0], [0.4, 5.2, 0], [-0.3, 0.5, 5.3]]
@@ -116,9 +123,13 @@ CASES = {
         tolerance=1e-4,
     ),
     "buckingham": Case(lambda: BuckinghamCoulomb("zno-binks", coulomb=False, cutoff=7.0, switch=1.0)),
+    "buckingham-coulomb-slab": Case(
+        lambda: BuckinghamCoulomb("zno-lewis-catlow", cutoff=7.0, switch=1.0, accuracy=1e-10), slab
+    ),
     "argon": Case(lambda: BuckinghamCoulomb("argon-buckingham", cutoff=8.0, switch=1.0), argon),
     "eam": Case(lambda: EAM(eam_file()), alloy),
     "coulomb-ewald": Case(lambda: CoulombCalculator(CHARGES, accuracy=1e-10)),
+    "coulomb-slab": Case(lambda: CoulombCalculator(CHARGES, accuracy=1e-10), slab),
     "coulomb-pme": Case(lambda: CoulombCalculator(CHARGES, method="pme"), tolerance=5e-5, gradient=5e-5),
     "coulomb-torch": Case(lambda: CoulombCalculator(CHARGES, method="torch-pme", accuracy=1e-10)),
     "sum": Case(both),
@@ -276,11 +287,11 @@ def test_choice_of_cell_vectors(case):
         (lambda atoms: moved(atoms, np.inf), "not finite"),
         (lambda atoms: moved(atoms, atoms.positions[1]), "on top of each other|overlap"),
         (
-            lambda atoms: moved(atoms, atoms.positions[1] - atoms.cell.array[2]),
+            lambda atoms: moved(atoms, atoms.positions[1] - atoms.cell.array[0]),
             "on top of each other|overlap",
         ),
         (lambda atoms: Atoms(f"Xe{len(atoms)}", positions=atoms.positions, cell=atoms.cell, pbc=True), "Xe"),
-        (lambda atoms: Atoms(atoms, cell=atoms.cell.array * [[1], [1], [0]]), "no volume"),
+        (lambda atoms: Atoms(atoms, cell=atoms.cell.array * [[1], [0], [1]]), "no volume|no cell vector"),
     ],
 )
 def test_atoms_that_make_no_sense_are_named(case, spoil, message):

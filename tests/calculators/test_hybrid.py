@@ -180,6 +180,8 @@ def test_open_and_partly_periodic_systems():
         atoms.get_stress()
     assert atoms.calc.committee.stress_std is None
     atoms.pbc = (True, True, False)
+    assert np.isfinite(atoms.get_potential_energy())
+    atoms.pbc = (False, True, False)
     with pytest.raises(InputError, match="periodic"):
         atoms.get_potential_energy()
     atoms.calc = HybridNNPCalculator(make_model(charges={}))

@@ -116,7 +116,7 @@ def test_bad_input():
         with pytest.raises(InputError, match="accuracy"):
             Ewald(accuracy)
     with pytest.raises(InputError, match="pbc"):
-        Ewald().compute(atoms.positions, atoms.cell.array, charges, np.array([True, True, False]))
+        Ewald().compute(atoms.positions, atoms.cell.array, charges, np.array([True, False, False]))
     atoms.positions[1] = atoms.positions[0] + atoms.cell.array[1]
     with pytest.raises(InputError, match="on top of each other"):
         ewald(atoms, charges)

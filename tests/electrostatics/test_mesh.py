@@ -60,6 +60,6 @@ def test_bad_input():
     with pytest.raises(InputError, match="kind"):
         TorchSum("p3m")
     with pytest.raises(InputError, match="pbc"):
-        TorchSum().compute(atoms.positions, atoms.cell.array, charges, np.array([True, False, True]))
+        TorchSum().compute(atoms.positions, atoms.cell.array, charges, np.array([True, False, False]))
     with pytest.raises(InputError, match="mesh would be too large"):
         TorchSum("pme", 1e-12).compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
