@@ -157,6 +157,61 @@ def doctor(model: Annotated[str, typer.Argument(help="A shipped model's name, or
     print(describe(load_model(model)))
 
 
+@app.command("import", rich_help_panel=MODEL)
+def import_(
+    state_dicts: Annotated[
+        list[Path], typer.Argument(help="State dicts of TorchANI networks; several are a committee.")
+    ],
+    params: Annotated[Path, typer.Option(help="File with the descriptor's constants (Rcr = ...).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, *.asennp.")],
+    species: Annotated[
+        str | None, typer.Option(help="In the networks' order, e.g. Zn,O; else the file's Atyp.")
+    ] = None,
+    self_energies: Annotated[
+        str | None, typer.Option(help="Added to the networks', eV/atom, e.g. Zn=-1.5,O=2.25.")
+    ] = None,
+    charges: Annotated[str | None, typer.Option(help="For a Coulomb part, e, e.g. Zn=0.75,O=-0.75.")] = None,
+    activation: Annotated[str, typer.Option(help="What the networks were trained with.")] = "gelu",
+) -> None:
+    """Turn TorchANI networks into a model file."""
+    from asennp.models import import_torchani, load_model
+    from asennp.models.model import describe
+
+    path = import_torchani(
+        state_dicts,
+        params=params,
+        out=out,
+        species=species.split(",") if species else None,
+        self_energies=_by_species("--self-energies", self_energies),
+        charges=_by_species("--charges", charges),
+        activation=activation,
+    )
+    print(describe(load_model(path)))
+    console.print(f"{path}", style="bold")
+
+
+@app.command(rich_help_panel=MODEL)
+def export(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, or a file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
+) -> None:
+    """Write a model's networks as TorchANI state dicts, with the descriptor's constants and energies."""
+    from asennp.models import load_model
+    from asennp.models.torchani_io import write_torchani
+
+    for path in write_torchani(load_model(model), out):
+        console.print(f"{path}")
+
+
+def _by_species(option: str, text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    try:
+        return {symbol: float(value) for symbol, value in (pair.split("=") for pair in text.split(","))}
+    except ValueError:
+        raise InputError("not of the form EL=NUMBER,EL=NUMBER", where=option, got=text) from None
+
+
 def main() -> None:
     """Run the command line; bad input ends with exit code 2 and one message, a failed run with 1."""
     debug = "--debug" in sys.argv

@@ -33,7 +33,19 @@ def test_version(asennp) -> None:
 def test_help_lists_every_command(asennp) -> None:
     code, out, _ = asennp("--help")
     assert code == 0
-    for command in ("run", "init", "status", "sample", "distill", "label", "qeff", "train", "doctor"):
+    for command in (
+        "run",
+        "init",
+        "status",
+        "sample",
+        "distill",
+        "label",
+        "qeff",
+        "train",
+        "doctor",
+        "import",
+        "export",
+    ):
         assert command in out
 
 
@@ -65,6 +77,45 @@ def test_damaged_model_is_refused(asennp, tmp_path: Path) -> None:
     code, _, err = asennp("doctor", "bad.asennp")
     assert code == 2
     assert "bad.asennp" in err
+
+
+def test_export_and_import_give_back_the_model(asennp, tmp_path: Path) -> None:
+    from asennp.models import load_model
+
+    code, out, err = asennp("export", "zno-demo", "--out", "there")
+    assert code == 0, err
+    assert "energies.json" in out
+    model = load_model("zno-demo")
+    listed = {
+        name: ",".join(f"{symbol}={value!r}" for symbol, value in getattr(model, name).items())
+        for name in ("offsets", "charges")
+    }
+    files = [f"there/member-{number}.pt" for number in range(model.n_members)]
+    code, out, err = asennp(
+        "import", *files, "--params", "there/ani.params", "--out", "back.asennp",
+        "--self-energies", listed["offsets"], "--charges", listed["charges"],
+    )  # fmt: skip
+    assert code == 0, err
+    assert "imported_from" in out
+    back = load_model(tmp_path / "back.asennp")
+    assert (back.aev, back.offsets, back.charges) == (model.aev, model.offsets, model.charges)
+    state = back.networks.state()
+    assert all((state[name] == value).all() for name, value in model.networks.state().items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("import", "a.pt", "--params", "no.params", "--out", "b.asennp"), "no such file"),
+        (("import", "a.pt", "--params", "x", "--out", "b", "--charges", "Zn:1"), "EL=NUMBER"),
+        (("export", "zno-demi", "--out", "there"), "zno-demo"),
+    ],
+)
+def test_bad_imports_and_exports_are_exit_code_2(asennp, tmp_path: Path, arguments, words) -> None:
+    code, _, err = asennp(*arguments)
+    assert code == 2
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_writes_every_key_and_refuses_another_configuration(asennp, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from asennp.models.aev import AEVSettings, Descriptor, compute_aev, compute_descriptor
 from asennp.models.model import Model, load_model
 from asennp.models.network import AtomicNetworks, NetworkSettings
+from asennp.models.torchani_export import export_torchani
+from asennp.models.torchani_io import import_torchani
 
 __all__ = [
     "AEVSettings",
@@ -12,5 +14,7 @@ __all__ = [
     "NetworkSettings",
     "compute_aev",
     "compute_descriptor",
+    "export_torchani",
+    "import_torchani",
     "load_model",
 ]
