@@ -24,7 +24,7 @@ class CoulombCalculator(OnePassCalculator):
 
     Tin-foil boundaries in periodic cells; slabs (two periodic directions) as `asennp.electrostatics.slab`
     says; the plain sum in open systems. Atomic energies are q_i phi_i/2.
-    All results but the charges grow as the square of the charges: see `scale`.
+    All results but the charges grow as the square of the charges: see `scaled`.
 
     Parameters
     ----------
@@ -106,6 +106,35 @@ class CoulombCalculator(OnePassCalculator):
         results = pack_results(*self.electrostatics.compute(positions, cell, charges, pbc), volume)
         results["charges"] = charges
         return results
+
+    def scaled(self, q: float, atoms: Atoms | None = None) -> dict[str, Any]:
+        """Return the results for all charges times `q`, without another sum: E(q) = q^2 E(1).
+
+        Parameters
+        ----------
+        q
+            Scale of the charges.
+        atoms
+            Atoms to evaluate, once for any number of scales; default: those of the last calculation.
+
+        Returns
+        -------
+        dict
+            ``energy``, ``free_energy``, ``energies``, ``forces``, ``charges``, and ``stress`` where there
+            is a volume; units as ever.
+
+        Raises
+        ------
+        InputError
+            Without atoms before the first calculation, or a scale that is not finite.
+        """
+        if not np.isfinite(q):
+            raise InputError("not a finite number", where="q", got=q)
+        if atoms is not None:
+            self.get_property("energy", atoms)
+        if not self.results:
+            raise InputError("there is no calculation yet", where="scaled", do="give atoms")
+        return scale(self.results, float(q))
 
 
 def scale(results: Mapping[str, Any], factor: float) -> dict[str, Any]:

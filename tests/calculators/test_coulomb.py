@@ -35,6 +35,31 @@ def test_energy_grows_as_the_square_of_the_charge():
     assert scaled["energy"] == pytest.approx(0.49 * unit["energy"])
 
 
+def test_any_scale_from_one_sum(monkeypatch):
+    atoms, sums = frame(), []
+    calculator = CoulombCalculator({"Mg": 2, "O": -2})
+    with pytest.raises(InputError, match="no calculation yet"):
+        calculator.scaled(0.5)
+    compute = calculator.compute
+    monkeypatch.setattr(calculator, "compute", lambda atoms: sums.append(1) or compute(atoms))
+    for q in (0.0, 0.35, -0.7, 1.0):
+        expected = results(CoulombCalculator({"Mg": 2 * q, "O": -2 * q}), atoms)
+        found = calculator.scaled(q, atoms)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-11, atol=1e-11, err_msg=name)
+    assert calculator.scaled(0.35)["energy"] == pytest.approx(0.35**2 * calculator.results["energy"])
+    assert len(sums) == 1
+    # other atoms are summed anew, and nothing handed out is shared with the calculator
+    atoms.rattle(0.05, seed=8)
+    one = calculator.scaled(1.0, atoms)
+    assert len(sums) == 2
+    one["forces"] += 1.0
+    assert not np.array_equal(one["forces"], calculator.results["forces"])
+    with pytest.raises(InputError, match="q: not a finite number"):
+        calculator.scaled(np.nan)
+
+
 @pytest.mark.parametrize("method", ["ewald", "pme", "torch-pme"])
 def test_methods_agree_and_show_themselves(method):
     atoms, charges = frame(), {"Mg": 1.2, "O": -1.2}
