@@ -229,6 +229,18 @@ def test_parameters_can_be_changed():
     json.dumps(dict(BuckinghamCoulomb(load_potential("zno-binks")).parameters))
 
 
+def test_cells_of_one_atom():
+    calculator = BuckinghamCoulomb("argon-buckingham")
+    primitive = Atoms("Ar", cell=2.63 * (np.ones((3, 3)) - np.eye(3)), pbc=True)
+    cubic = Atoms("Ar4", cell=np.eye(3) * 5.26, pbc=True)
+    cubic.set_scaled_positions([(0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)])
+    energy = calculator.get_potential_energy(primitive)
+    assert energy == pytest.approx(calculator.get_potential_energy(cubic) / 4, rel=1e-10)
+    assert -0.09 < energy < -0.06
+    with pytest.raises(InputError, match=r"not neutral(.|\n)*\+2 e"):
+        BuckinghamCoulomb().get_potential_energy(Atoms("Zn", cell=(4, 4, 4), pbc=True))
+
+
 def test_bad_input():
     atoms = build_phase("MgO", "rocksalt", 4.3)
     with pytest.raises(InputError, match="has no Mg"):
