@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,12 @@ class SmearingFreeEspresso(Espresso):
             name: {**PAPER_INPUT.get(name, {}), **(input_data or {}).get(name, {})}
             for name in {*PAPER_INPUT, *(input_data or {})}
         }
-        self._scratch = None if directory else tempfile.TemporaryDirectory(prefix="asennp-pw-")
+        if directory is None:
+            directory = tempfile.mkdtemp(prefix="asennp-pw-")
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         super().__init__(
             profile=EspressoProfile(command=command, pseudo_dir=str(folder)),
-            directory=directory or self._scratch.name,  # type: ignore[union-attr]
+            directory=directory,
             pseudopotentials=pseudopotentials,
             input_data=sections,
             **({} if {"kpts", "kspacing"} & set(arguments) else {"kspacing": 0.06}),
