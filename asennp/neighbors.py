@@ -46,6 +46,28 @@ class Pairs:
         return len(self.i)
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Pairs of a half list, packed by the first atom.
+
+    Attributes
+    ----------
+    start
+        Pairs start[i] ... start[i + 1] are those of atom i, (N + 1,).
+    j
+        Second atoms, (P,).
+    code
+        Row of `shifts` for each pair, (P,).
+    shifts
+        The different cell shifts, (K, 3), floats.
+    """
+
+    start: np.ndarray
+    j: np.ndarray
+    code: np.ndarray
+    shifts: np.ndarray
+
+
 def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
     """Refuse atoms no sum can be made over; return the cell's volume (Å^3, 0 without a cell).
 
@@ -148,6 +170,23 @@ def neighbor_pairs(
     return Pairs(i, j, shifts, vectors, np.sqrt(np.einsum("pa,pa->p", vectors, vectors)))
 
 
+def _pack(i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int) -> Rows:
+    """Pack sorted pairs."""
+    start = np.searchsorted(i, np.arange(n_atoms + 1, dtype=i.dtype))
+    if len(i) == 0:
+        return Rows(start, j, np.zeros(0, np.int32), np.zeros((1, 3)))
+    low = shifts.min(axis=0)
+    _, wy, wz = (int(w) for w in shifts.max(axis=0) - low + 1)
+    key = (shifts[:, 0].astype(np.int64) - low[0]) * (wy * wz)
+    key += (shifts[:, 1] - low[1]) * wz + (shifts[:, 2] - low[2])
+    present = np.zeros(int(key.max()) + 1, bool)
+    present[key] = True
+    used = np.flatnonzero(present)
+    code = (np.cumsum(present, dtype=np.int32) - 1)[key]
+    different = np.stack([used // (wy * wz), used // wz % wy, used % wz], axis=1) + low
+    return Rows(start, j, code.astype(np.int32), different.astype(float))
+
+
 class VerletPairs:
     """A half list with a skin, reused while no pair can have come inside the cut-off.
 
@@ -169,6 +208,7 @@ class VerletPairs:
         self.skin = float(skin)
         self.n_builds = 0
         self._pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._rows: Rows | None = None
         self._positions = np.empty((0, 3))
         self._cell = np.empty((3, 3))
         self._pbc = np.zeros(3, bool)
@@ -187,10 +227,18 @@ class VerletPairs:
         if self._pairs is None or not self._holds(positions, cell, pbc):
             i, j, shifts = _find(positions, cell, pbc, self.cutoff + self.skin, full=False)
             self._pairs = (i.astype(np.int32), j.astype(np.int32), shifts.astype(np.int32))
+            self._rows = None
             self._positions, self._cell = np.array(positions, float), np.array(cell, float)
             self._pbc = np.array(pbc, bool)
             self.n_builds += 1
         return self._pairs
+
+    def rows(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Rows:
+        """Return the same pairs as `update`, packed."""
+        i, j, shifts = self.update(positions, cell, pbc)
+        if self._rows is None:
+            self._rows = _pack(i, j, shifts, len(positions))
+        return self._rows
 
     def _holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
         if len(positions) != len(self._positions) or not np.array_equal(pbc, self._pbc):

@@ -113,3 +113,20 @@ def test_bad_geometry_is_named(positions, cell, pbc, message):
 def test_volume_is_returned():
     assert check_geometry(np.zeros((1, 3)), CELLS["left-handed"], np.ones(3)) == pytest.approx(45.0)
     assert check_geometry(np.zeros((1, 3)), np.zeros((3, 3)), np.zeros(3)) == 0.0
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_packed_rows_hold_the_same_pairs(name):
+    rng, cell, pbc = np.random.default_rng(10), CELLS[name], np.ones(3, bool)
+    positions = (rng.random((7, 3)) + rng.integers(-2, 3, (7, 3))) @ cell
+    verlet = VerletPairs(4.0, skin=0.5)
+    rows = verlet.rows(positions, cell, pbc)
+    i, j, shifts = verlet.update(positions, cell, pbc)
+    np.testing.assert_array_equal(np.repeat(np.arange(7), np.diff(rows.start)), i)
+    np.testing.assert_array_equal(rows.j, j)
+    np.testing.assert_array_equal(rows.shifts[rows.code], shifts)
+    assert len(rows.shifts) == len(np.unique(shifts, axis=0))
+    assert verlet.rows(positions, cell, pbc) is rows
+    # atoms with no neighbours at all
+    far = VerletPairs(1.0).rows(np.zeros((1, 3)), np.eye(3) * 9.0, pbc)
+    assert far.start.tolist() == [0, 0]

@@ -14,9 +14,17 @@ from asennp.calculators.kernels import TABLE_COLUMNS, buckingham
 from asennp.calculators.potential import Potential, inner_maximum, load_potential
 from asennp.electrostatics.charges import assign_charges
 from asennp.electrostatics.ewald import Ewald
+from asennp.electrostatics.kernels_pairs import tabulated_pairs
 from asennp.electrostatics.pme import PME, prefer_mesh
 from asennp.electrostatics.screened import Settings, all_pairs, mirror, refuse_overlap
 from asennp.electrostatics.slab import add_dipole_term, is_slab, pad_slab
+from asennp.electrostatics.table import (
+    TABLE_ACCURACY,
+    TABLE_START,
+    screened_curve,
+    step_down,
+    tabulate,
+)
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
@@ -113,6 +121,8 @@ class BuckinghamCoulomb(OnePassCalculator):
         self._onset = self.cutoff - width
         self.electrostatics: Ewald | PME = Ewald(p["accuracy"], self.cutoff)
         self._pairs = VerletPairs(self.cutoff)
+        #: Tables of the pair curves by alpha and real-space reach of the Coulomb sum.
+        self._curves: dict[tuple[float, float], tuple[np.ndarray, np.ndarray, np.ndarray, int]] = {}
         species = self.potential.species
         #: Row of the pair table for each atomic number; -1 for species the potential does not know.
         self._kinds = np.full(len(chemical_symbols), -1, np.int32)
@@ -151,16 +161,13 @@ class BuckinghamCoulomb(OnePassCalculator):
             pbc = np.ones(3, bool)
         inside = abs(float(np.linalg.det(cell))) if slab else volume
         settings = self._choose(cell, len(positions), inside, pbc) if active else None
-        pairs = self._find_pairs(positions, cell, pbc, active, settings)
         alpha, reach = (0.0, math.inf) if settings is None else (settings.alpha, settings.real_cutoff)
-        energies, forces, virial, guarded, worst, shortest = buckingham(
-            positions, cell, kinds, self._table, *pairs, self.cutoff, self._onset,
-            bool(self.parameters["guard"]), active, strengths, alpha, reach,
-        )  # fmt: skip
-        refuse_overlap(shortest)
-        if guarded and not self.parameters["guard"]:
-            raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
-        self.guard_count += guarded
+        if not active:
+            alpha, reach = 0.0, 0.0
+        out = self._sum_tabulated(positions, cell, pbc, kinds, alpha, reach)
+        if out is None:
+            out = self._sum_pairs(atoms, cell, pbc, kinds, strengths, active, alpha, reach)
+        energies, forces, virial = out
         if settings is not None:
             self.electrostatics.add_rest(positions, cell, inside, strengths, energies, forces, virial)
         mirror(virial)
@@ -178,21 +185,96 @@ class BuckinghamCoulomb(OnePassCalculator):
             self.electrostatics = (PME if mesh else Ewald)(accuracy, self.cutoff)
         return self.electrostatics.choose(cell, n_atoms, volume, pbc)
 
-    def _find_pairs(
+    def _sum_tabulated(
         self,
         positions: np.ndarray,
         cell: np.ndarray,
         pbc: np.ndarray,
+        kinds: np.ndarray,
+        alpha: float,
+        reach: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Sum all pair terms in one pass over a table; None where that will not do.
+
+        It will not for open clusters, for very high accuracy, or while any pair is close: there the pairs are
+        summed term by term. The choice depends on the atoms alone.
+        """
+        if self.parameters["accuracy"] < TABLE_ACCURACY or not np.all(pbc):
+            return None
+        if (alpha, reach) not in self._curves:
+            if len(self._curves) >= 8:
+                self._curves.clear()
+            self._curves[alpha, reach] = self._tabulate(alpha, reach)
+        first, nearest, table, beyond = self._curves[alpha, reach]
+        n, longest = len(positions), max(self.cutoff, reach)
+        out = np.zeros(n), np.zeros((n, 3)), np.zeros((3, 3))
+        rows = self._list(longest).rows(positions, cell, pbc)
+        n_close = tabulated_pairs(
+            positions, rows.start, rows.j, rows.code, rows.shifts @ cell, np.ones(n), kinds,
+            first, nearest, table, self.cutoff, beyond, longest, *out,
+        )  # fmt: skip
+        return None if n_close else out
+
+    def _tabulate(self, alpha: float, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Return where each pair of species begins in the table and in space, the table, and where its
+        second half begins: the curves beyond the cut-off of the short-range terms."""
+        curves, n, longest = [], len(self._table), max(self.cutoff, reach)
+        charges = [self.potential.charges[s] for s in self.potential.species]
+        for short in (1.0, 0.0):
+            for a in range(n):
+                for b in range(n):
+                    A, stiffness, C = self._table[a, b, :3]
+                    product = COULOMB_EV_A * charges[a] * charges[b]
+
+                    def curve(
+                        r: np.ndarray,
+                        A: float = short * A,
+                        k: float = stiffness,
+                        C: float = short * C,
+                        qq: float = product,
+                    ) -> np.ndarray:
+                        value = A * np.exp(-k * r) - C / r**6
+                        if self._onset < self.cutoff:
+                            value *= step_down((r - self._onset) / (self.cutoff - self._onset))
+                        return value + qq * screened_curve(r, alpha, reach) if reach > 0.0 else value
+
+                    curves.append(tabulate(curve, longest))
+        bins = len(curves[0])
+        first = np.arange(n * n).reshape(n, n) * bins
+        return first, np.maximum(self._table[:, :, 3], TABLE_START), np.concatenate(curves), n * n * bins
+
+    def _sum_pairs(
+        self,
+        atoms: Atoms,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        kinds: np.ndarray,
+        strengths: np.ndarray,
         active: bool,
-        settings: Settings | None,
+        alpha: float,
+        reach: float,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the pairs that short-range and Coulomb terms share."""
-        if active and settings is None:
-            return all_pairs(len(positions))
-        reach = self.cutoff if settings is None else max(self.cutoff, settings.real_cutoff)
+        """Sum all pair terms term by term, with the guard."""
+        positions, guard = atoms.positions, bool(self.parameters["guard"])
+        if reach == math.inf:
+            pairs = all_pairs(len(positions))
+        else:
+            pairs = self._list(max(self.cutoff, reach)).update(positions, cell, pbc)
+        energies, forces, virial, guarded, worst, shortest = buckingham(
+            positions, cell, kinds, self._table, *pairs, self.cutoff, self._onset,
+            guard, active, strengths, alpha, reach,
+        )  # fmt: skip
+        refuse_overlap(shortest)
+        if guarded and not guard:
+            raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
+        self.guard_count += guarded
+        return energies, forces, virial
+
+    def _list(self, reach: float) -> VerletPairs:
+        """Return the list of pairs that short-range and Coulomb terms share."""
         if reach != self._pairs.cutoff:
             self._pairs = VerletPairs(reach)
-        return self._pairs.update(positions, cell, pbc)
+        return self._pairs
 
     def _catastrophe(self, count: int, shortest: float, a: int, b: int, atoms: Atoms) -> InputError:
         radius = self._table[self._kinds[atoms.numbers[a]], self._kinds[atoms.numbers[b]], 3]

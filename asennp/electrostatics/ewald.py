@@ -30,21 +30,15 @@ def choose_settings(
     The costs are n_pairs = (2 pi/3) (N^2/V) r_c^3 and n_waves N = N V k_c^3 / 12 pi^2. The choice
     never looks at a clock, and r_c is a step of a ladder: the same atoms always get the same sum, and
     nearby volumes nearly always too. Where the step changes, the energy jumps by less than its error.
-    Pairs up to `shared_cutoff` (Å) are visited for other terms anyway: it is one more choice of r_c.
+    Pairs up to `shared_cutoff` (Å) are visited for other terms anyway: r_c is then at least that.
     """
     x = reach_factor(accuracy)
     # pair_cost r_c^3 + wave_cost / r_c^3 is least where both are equal
     pair_cost = pair_seconds(n_atoms, volume, 1.0)
     wave_cost = wave_seconds(n_atoms, volume, 2.0 * x * x)
     best = (wave_cost / pair_cost) ** (1.0 / 6.0)
-    real_cutoff = LADDER ** round(math.log(best, LADDER))
-    settings = EwaldSettings(x / real_cutoff, real_cutoff, 2.0 * x * x / real_cutoff)
-    if shared_cutoff > 0.0:
-        other = EwaldSettings(x / shared_cutoff, shared_cutoff, 2.0 * x * x / shared_cutoff)
-        costs = [ewald_seconds(n_atoms, volume, s, shared_cutoff) for s in (settings, other)]
-        if costs[1] < costs[0]:
-            return other
-    return settings
+    real_cutoff = max(LADDER ** round(math.log(best, LADDER)), shared_cutoff)
+    return EwaldSettings(x / real_cutoff, real_cutoff, 2.0 * x * x / real_cutoff)
 
 
 def wave_seconds(n_atoms: int, volume: float, k_cutoff: float) -> float:

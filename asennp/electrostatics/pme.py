@@ -94,11 +94,11 @@ def choose_mesh(
     accuracy
         Relative force error.
     shared_cutoff
-        Pairs up to this distance, Å, are visited for other terms anyway: they cost little more.
+        Pairs up to this distance, Å, are visited for other terms anyway: they cost nothing more.
     """
     density = n_atoms / volume
     x = reach_factor(accuracy)
-    cutoffs = [LADDER**k for k in range(4, 19)]
+    cutoffs = [LADDER**k for k in range(4, 19) if LADDER**k > shared_cutoff]
     best: tuple[PMESettings, float] | None = None
     for cutoff in [shared_cutoff, *cutoffs] if shared_cutoff > 0.0 else cutoffs:
         alpha = x / cutoff
