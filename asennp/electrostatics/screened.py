@@ -172,7 +172,8 @@ class ScreenedSum:
 
 def check_accuracy(accuracy: float) -> float:
     """Return a relative accuracy that a float64 sum can have."""
-    if not 1e-14 < accuracy < 1e-1:
+    number = isinstance(accuracy, (int, float, np.number)) and not isinstance(accuracy, bool)
+    if not (number and 1e-14 < accuracy < 1e-1):
         raise InputError("out of range", where="accuracy", expected="1e-14 ... 1e-1", got=accuracy)
     return float(accuracy)
 

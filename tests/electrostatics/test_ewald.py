@@ -112,7 +112,7 @@ def test_one_charge_in_its_background():
 def test_bad_input():
     atoms = build_phase("NaCl", "rocksalt", 5.6)
     charges = charged(atoms)
-    for accuracy in (0.0, 1e-15, 0.5, np.nan):
+    for accuracy in (0.0, -1e-6, 1e-15, 0.5, np.nan, np.inf, "high", None):
         with pytest.raises(InputError, match="accuracy"):
             Ewald(accuracy)
     with pytest.raises(InputError, match="pbc"):
