@@ -18,6 +18,7 @@ _HOME = {
     "WangLandauBias": "asennp.md.bias",
     "ReciprocalOrder": "asennp.order",
     "TensileMD": "asennp.md.tensile",
+    "evaluate_frames": "asennp.train.prediction",
 }
 
 __all__ = ["__version__", *_HOME]

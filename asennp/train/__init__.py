@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from asennp.train.committee import CommitteeResult, fit_committee
     from asennp.train.config import PRESETS, TrainConfig, preset
     from asennp.train.loop import FitResult, fit
-    from asennp.train.prediction import Errors, Prediction, compute_errors, predict
+    from asennp.train.prediction import Errors, Prediction, compute_errors, evaluate_frames, predict
 
 _HOME = {
     "committee": ("CommitteeResult", "fit_committee"),
     "config": ("PRESETS", "TrainConfig", "preset"),
     "loop": ("FitResult", "fit"),
-    "prediction": ("Errors", "Prediction", "compute_errors", "predict"),
+    "prediction": ("Errors", "Prediction", "compute_errors", "evaluate_frames", "predict"),
 }
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Prediction",
     "TrainConfig",
     "compute_errors",
+    "evaluate_frames",
     "fit",
     "fit_committee",
     "predict",

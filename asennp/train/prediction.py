@@ -1,38 +1,53 @@
 """Predictions of a model for many frames at once, without ASE calculators, and their errors."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
-from asennp.models.model import Model
+from asennp.electrostatics.charges import assign_charges
+from asennp.electrostatics.ewald import Ewald
+from asennp.errors import InputError
+from asennp.models.aev import AEVSettings, Descriptor, compute_descriptor
+from asennp.models.model import Model, load_model
 from asennp.models.network import AtomicNetworks
+from asennp.neighbors import VerletPairs
 from asennp.results import Result
 from asennp.train.batch import Batch, Map, mapper
-from asennp.train.data import Prepared, prepare
+from asennp.train.data import Prepared
 
 _CHUNK = 32
+#: Size of a descriptor per atom before one has been seen, bytes (too much, so the first chunk is small).
+_DESCRIPTOR_BYTES = 200_000
+#: Places of xx yy zz yz xz xy in a flat 3x3 matrix.
+_VOIGT = [0, 4, 8, 5, 2, 1]
+#: Arrays the networks keep of each layer: values, slopes, gradients.
+_KEPT = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction(Result):
-    """What networks and offsets give for frames (no Coulomb energy: add the baseline's where it belongs).
+    """Energies, forces and stresses of frames, and how far the members of a committee differ.
+
+    Spreads are standard deviations (n - 1; zero for one member); None where they were not asked for.
 
     Attributes
     ----------
     sizes
         (n_frames,) atoms of each frame.
-    energy
+    energy, energy_std
         (n_frames,) eV.
-    energies
+    energies, energies_std
         (n_atoms,) eV, in the order of the frames.
-    forces
+    forces, forces_std
         (n_atoms, 3) eV/Å.
-    stress
-        (n_frames, 6) eV/Å^3, Voigt.
+    stress, stress_std
+        (n_frames, 6) eV/Å^3, Voigt; NaN for frames without a volume.
     """
 
     sizes: np.ndarray
@@ -40,10 +55,19 @@ class Prediction(Result):
     energies: np.ndarray
     forces: np.ndarray
     stress: np.ndarray
+    energy_std: np.ndarray | None = None
+    energies_std: np.ndarray | None = None
+    forces_std: np.ndarray | None = None
+    stress_std: np.ndarray | None = None
 
     def virial(self, volumes: np.ndarray) -> np.ndarray:
         """Return V sigma (n_frames, 3, 3) for the frames' volumes (Å^3)."""
         return np.asarray(voigt_6_to_full_3x3_stress(self.stress) * volumes[:, None, None])
+
+    def by_frame(self, name: str) -> list[np.ndarray]:
+        """Return a field of atoms, such as ``"forces"``, as one array for each frame."""
+        values: np.ndarray = getattr(self, name)
+        return np.split(values, np.cumsum(self.sizes)[:-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,30 +131,174 @@ def compute_errors(prediction: Prediction, data: Prepared, frames: np.ndarray) -
     return Errors(**values)
 
 
-def predict(model: Model, frames: Sequence[Atoms] | Prepared, threads: int | None = None) -> Prediction:
-    """Predict energies, atomic energies, forces and stresses of frames by a model's networks and offsets.
+def predict(
+    model: str | Path | Model,
+    frames: Sequence[Atoms] | Prepared,
+    threads: int | None = None,
+    *,
+    dtype: str = "float32",
+    memory_MB: float = 256.0,
+) -> Prediction:
+    """Predict energies, forces and stresses of frames by a model's networks and offsets: no Coulomb part.
 
-    The mean over the members of a committee; no Coulomb part.
+    Frames of any cells and sizes are taken together, as many as the memory allows.
 
     Parameters
     ----------
     model
-        The model.
+        A model, its shipped name or its file.
     frames
         Frames, or what `prepare` made of them for the model's descriptor.
     threads
-        Threads for the descriptors; by default as many as torch uses.
+        Frames side by side; by default as many threads as torch uses.
+    dtype
+        ``"float32"`` or ``"float64"``: of the networks and of the descriptors' Jacobian.
+    memory_MB
+        What descriptors and networks may take at a time; a single frame is always done.
+
+    Raises
+    ------
+    InputError
+        No frames, or one the model cannot do; the message has its number.
     """
+    model = load_model(model)
+    if not len(frames):
+        raise InputError("no frames to predict", where="predict")
+    if dtype not in ("float32", "float64"):
+        raise InputError("unknown type", where="dtype", expected="float32 or float64", got=dtype)
     threads = threads or torch.get_num_threads()
-    data = frames if isinstance(frames, Prepared) else prepare(frames, model.aev, threads=threads)
-    everything = np.arange(len(data))
+    networks = model.networks.to(dtype=getattr(torch, dtype))
+    per_atom = sum(networks.settings.widths) * networks.n_members * _KEPT * np.dtype(dtype).itemsize
     with mapper(threads) as run:
-        members = [
-            predict_networks(model.networks.member(k), model.offsets_array, data, everything, run)
-            for k in range(model.networks.n_members)
-        ]
-    mean = {
-        name: np.mean([getattr(member, name) for member in members], axis=0)
-        for name in ("energy", "energies", "forces", "stress")
+        if isinstance(frames, Prepared):
+            chunks, volumes = _chunks_of_prepared(frames, per_atom, memory_MB * 1e6), frames.volumes
+        else:
+            chunks = _chunks(frames, model.aev, dtype, per_atom, memory_MB * 1e6, run)
+            volumes = np.array([f.get_volume() if f.pbc.all() else np.nan for f in frames])
+        parts = [_predict_chunk(networks, model.offsets_array, chunk, run) for chunk in chunks]
+    sizes, energies, slopes, virials = (np.concatenate([part[k] for part in parts]) for k in range(4))
+    volumes = np.where(volumes > 0.0, volumes, np.nan)
+    stresses = virials.reshape(*virials.shape[:2], 9)[..., _VOIGT] / volumes[:, None, None]
+    # (n, M, ...) -> mean and spread over the members
+    values = {
+        "energy": np.add.reduceat(energies, np.cumsum(sizes) - sizes),
+        "energies": energies,
+        "forces": -slopes,
+        "stress": stresses,
     }
-    return Prediction(sizes=data.sizes, **mean)
+    ddof = 1 if networks.n_members > 1 else 0
+    means = {name: value.mean(axis=1) for name, value in values.items()}
+    spreads = {f"{name}_std": value.std(axis=1, ddof=ddof) for name, value in values.items()}
+    return Prediction(sizes=sizes, **means, **spreads)
+
+
+def evaluate_frames(
+    model: str | Path | Model,
+    frames: Sequence[Atoms],
+    threads: int | None = None,
+    *,
+    dtype: str = "float32",
+    memory_MB: float = 256.0,
+    coulomb_accuracy: float = 1e-6,
+) -> Prediction:
+    """Evaluate a model, its Coulomb part included, on many frames: what its calculator gives for each.
+
+    Parameters are those of `predict` and of `asennp.HybridNNPCalculator`.
+
+    Raises
+    ------
+    InputError
+        As `predict`, and for a frame that is not neutral.
+    """
+    model = load_model(model)
+    short = predict(model, frames, threads, dtype=dtype, memory_MB=memory_MB)
+    if not model.charges:
+        return short
+    energies, forces, stress = short.energies.copy(), short.forces.copy(), short.stress.copy()
+    first = np.concatenate([[0], np.cumsum(short.sizes)])
+    own = threading.local()
+
+    def work(k: int) -> None:
+        if not hasattr(own, "ewald"):
+            own.ewald = Ewald(coulomb_accuracy)
+        frame = frames[k]
+        charges = assign_charges(frame.numbers, model.charges, where=f"frame {k}, the model's charges")
+        added = own.ewald.compute(frame.positions, frame.cell.array, charges, frame.pbc)
+        part = slice(first[k], first[k + 1])
+        energies[part] += added[0]
+        forces[part] += added[1]
+        if frame.pbc.all():
+            stress[k] += full_3x3_to_voigt_6_stress(added[2] / frame.get_volume())
+
+    with mapper(threads or torch.get_num_threads()) as run:
+        run(work, len(frames))
+    energy = np.add.reduceat(energies, first[:-1])
+    return replace(short, energy=energy, energies=energies, forces=forces, stress=stress)
+
+
+def _chunks(
+    frames: Sequence[Atoms], aev: AEVSettings, dtype: str, per_atom: float, budget: float, run: Map
+) -> Iterator[list[Descriptor]]:
+    """Compute descriptors of as many frames at a time as fit into `budget` bytes."""
+    done, largest = 0, float(_DESCRIPTOR_BYTES)
+    own = threading.local()
+    while done < len(frames):
+        chosen = _fill(done, [len(frame) for frame in frames], largest + per_atom, budget)
+        found: dict[int, Descriptor] = {}
+
+        def work(k: int, start: int = done, found: dict[int, Descriptor] = found) -> None:
+            # frames of one trajectory share a list as long as they are near
+            if not hasattr(own, "neighbors"):
+                own.neighbors = VerletPairs(aev.radial_cutoff)
+            try:
+                frame, kind = frames[start + k], np.dtype(dtype).type
+                found[k] = compute_descriptor(frame, aev, kind, neighbors=own.neighbors)
+            except InputError as error:
+                raise InputError(f"frame {start + k}: {error}") from error
+
+        run(work, chosen)
+        descriptors = [found[k] for k in range(chosen)]
+        densest = max(descriptor.nbytes / max(len(descriptor.species), 1) for descriptor in descriptors)
+        largest = densest if done == 0 else max(largest, densest)
+        done += chosen
+        yield descriptors
+
+
+def _chunks_of_prepared(data: Prepared, per_atom: float, budget: float) -> Iterator[list[Descriptor]]:
+    """Take prepared descriptors, as many at a time as the networks have memory for."""
+    done = 0
+    while done < len(data):
+        chosen = _fill(done, data.sizes, per_atom, budget)
+        found = [d for d in data.descriptors[done : done + chosen] if isinstance(d, Descriptor)]
+        if len(found) < chosen:
+            raise InputError("forces and stress need descriptors with their Jacobian", where="predict")
+        done += chosen
+        yield found
+
+
+def _fill(start: int, sizes: Sequence[int] | np.ndarray, per_atom: float, budget: float) -> int:
+    """Return how many frames from `start` on fit into `budget` bytes; at least one."""
+    needed = np.cumsum(sizes[start:]) * per_atom
+    return max(1, int(np.searchsorted(needed, budget, side="right")))
+
+
+def _predict_chunk(
+    networks: AtomicNetworks, offsets: np.ndarray, descriptors: Sequence[Descriptor], run: Map
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return sizes (n,), energies (N, M), slopes dE/dr (N, M, 3) and virials (n, M, 3, 3) of frames."""
+    sizes = np.array([len(descriptor.species) for descriptor in descriptors])
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    species = np.concatenate([descriptor.species for descriptor in descriptors]).astype(np.int64)
+    features = np.concatenate([descriptor.features for descriptor in descriptors])
+    energies, tensor = networks.energies_and_gradients(torch.from_numpy(features), torch.from_numpy(species))
+    gradients = tensor.numpy()
+    slopes = np.empty((len(species), networks.n_members, 3))
+    virials = np.empty((len(sizes), networks.n_members, 3, 3))
+
+    def work(k: int) -> None:
+        part = slice(first[k], first[k + 1])
+        slope, virials[k] = descriptors[k].pull_back(gradients[:, part])
+        slopes[part] = slope.transpose(1, 0, 2)
+
+    run(work, len(descriptors))
+    return sizes, energies.numpy().T.astype(float) + offsets[species, None], slopes, virials
