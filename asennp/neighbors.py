@@ -1,4 +1,4 @@
-"""Neighbour lists: one facade over vesin, in a canonical order.
+"""Neighbour lists in a canonical order.
 
 A pair (i, j, S) stands for atom `i` and the image of atom `j` shifted by the integers `S` of the
 cell vectors, for the positions as given (they may lie outside the cell):
@@ -15,6 +15,7 @@ import numpy as np
 from ase.geometry import complete_cell
 
 from asennp.errors import InputError
+from asennp.kernels_neighbors import find_pairs
 
 #: Cells of a smaller volume per atom (Å^3) are refused: nothing physical is so dense.
 SMALLEST_VOLUME_PER_ATOM = 1e-3
@@ -107,43 +108,52 @@ def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> 
     return volume
 
 
-def _canonical(
-    i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int, full: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Orient (half lists only) and sort pairs."""
-    if not full:
-        s0, s1, s2 = shifts.T
-        negative = (s0 < 0) | ((s0 == 0) & ((s1 < 0) | ((s1 == 0) & (s2 < 0))))
-        flip = (i > j) | ((i == j) & negative)
-        i, j = np.where(flip, j, i), np.where(flip, i, j)
-        shifts = np.where(flip[:, None], -shifts, shifts)
-    if len(i) == 0:
-        return i, j, shifts
-    low = shifts.min(axis=0)
-    width = [int(w) for w in shifts.max(axis=0) - low + 1]
-    if n_atoms * n_atoms * width[0] * width[1] * width[2] < 2**62:
-        key = i * n_atoms + j
-        for axis in range(3):
-            key *= width[axis]
-            key += shifts[:, axis] - low[axis]
-        order = np.argsort(key)
-    else:
-        order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
-    return i[order], j[order], shifts[order]
-
-
-def _find(
-    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, full: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from vesin import NeighborList  # imports torch where there is one: seconds
-
+def _find(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, full: bool) -> Rows:
+    """Find all pairs closer than the cut-off, packed."""
+    n = len(positions)
     pbc = np.broadcast_to(np.asarray(pbc, bool), 3)
-    if not pbc.all():
-        cell = complete_cell(cell)  # open directions may come without a vector
-    i, j, shifts = NeighborList(cutoff=float(cutoff), full_list=full, n_threads=1).compute(
-        np.ascontiguousarray(positions, float), np.ascontiguousarray(cell, float), pbc, "ijS"
-    )
-    return _canonical(i.astype(np.int64), j.astype(np.int64), shifts.astype(np.int64), len(positions), full)
+    cell = np.ascontiguousarray(complete_cell(cell) if not pbc.all() else cell, float)
+    if n == 0:
+        return Rows(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((1, 3)))
+    scaled = positions @ np.linalg.inv(cell)
+    # open directions get a vector that spans the atoms
+    spans = np.where(pbc, 1.0, np.ptp(scaled, axis=0) + 1e-6)
+    scaled -= np.where(pbc, 0.0, scaled.min(axis=0))
+    box = cell * spans[:, None]
+    scaled /= spans
+    wraps = np.where(pbc, np.floor(scaled), 0.0)
+    scaled -= wraps
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    # grid cells of a third of the cut-off, but of two atoms at least
+    width = max(cutoff / 3.0, (2.0 * float(np.prod(heights)) / n) ** (1.0 / 3.0), 1e-3)
+    bins = np.maximum(np.minimum(heights / width, 1024.0).astype(np.int64), 1)
+    reach = np.ceil(cutoff * bins / heights)
+    reach = np.where(pbc, reach, np.minimum(reach, bins)).astype(np.int64)
+    integers = wraps.astype(np.int64)
+    images = np.where(pbc, (reach + bins - 1) // bins, 0)
+    drift = integers.max(axis=0) - integers.min(axis=0)
+    low, n_shifts = -images - drift, 2 * (images + drift) + 1
+    start, j, key = find_pairs(box, integers, scaled, pbc, bins, reach, low, n_shifts, float(cutoff), full)
+    used, code = _number(key, int(np.prod(n_shifts)))
+    _, wy, wz = n_shifts.tolist()
+    different = np.stack([used // (wy * wz), used // wz % wy, used % wz], axis=1) + low
+    return Rows(start, j, code, different.astype(float))
+
+
+def _number(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different keys, sorted, and which of them each key is."""
+    if n_keys > 10_000_000:  # atoms that have drifted far apart
+        used, code = np.unique(keys, return_inverse=True)
+        return used, code.astype(np.int32)
+    present = np.zeros(n_keys, bool)
+    present[keys] = True
+    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[keys]
+
+
+def _unpack(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return i, j and shifts, int32, of packed pairs."""
+    i = np.repeat(np.arange(len(rows.start) - 1, dtype=np.int32), np.diff(rows.start))
+    return i, rows.j, rows.shifts.astype(np.int32)[rows.code]
 
 
 def neighbor_pairs(
@@ -165,26 +175,15 @@ def neighbor_pairs(
         Each pair in both directions; by default once (an atom and its own image also once).
     """
     positions, cell = np.asarray(positions, float), np.asarray(cell, float)
-    i, j, shifts = _find(positions, cell, np.asarray(pbc), cutoff, full)
+    # the search rounds otherwise than the distances do, which decide
+    rows = _find(positions, cell, np.asarray(pbc), cutoff * (1.0 + 1e-12), full)
+    i, j, shifts = (a.astype(np.int64) for a in _unpack(rows))
     vectors = positions[j] + shifts @ cell - positions[i]
-    return Pairs(i, j, shifts, vectors, np.sqrt(np.einsum("pa,pa->p", vectors, vectors)))
-
-
-def _pack(i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int) -> Rows:
-    """Pack sorted pairs."""
-    start = np.searchsorted(i, np.arange(n_atoms + 1, dtype=i.dtype))
-    if len(i) == 0:
-        return Rows(start, j, np.zeros(0, np.int32), np.zeros((1, 3)))
-    low = shifts.min(axis=0)
-    _, wy, wz = (int(w) for w in shifts.max(axis=0) - low + 1)
-    key = (shifts[:, 0].astype(np.int64) - low[0]) * (wy * wz)
-    key += (shifts[:, 1] - low[1]) * wz + (shifts[:, 2] - low[2])
-    present = np.zeros(int(key.max()) + 1, bool)
-    present[key] = True
-    used = np.flatnonzero(present)
-    code = (np.cumsum(present, dtype=np.int32) - 1)[key]
-    different = np.stack([used // (wy * wz), used // wz % wy, used % wz], axis=1) + low
-    return Rows(start, j, code.astype(np.int32), different.astype(float))
+    distances = np.sqrt(np.einsum("pa,pa->p", vectors, vectors))
+    if len(i) and distances.max() >= cutoff:
+        inside = distances < cutoff
+        return Pairs(i[inside], j[inside], shifts[inside], vectors[inside], distances[inside])
+    return Pairs(i, j, shifts, vectors, distances)
 
 
 class VerletPairs:
@@ -224,20 +223,18 @@ class VerletPairs:
         self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return i, j (P,) and shifts (P, 3), all int32, holding every pair within the cut-off."""
-        if self._pairs is None or not self._holds(positions, cell, pbc):
-            i, j, shifts = _find(positions, cell, pbc, self.cutoff + self.skin, full=False)
-            self._pairs = (i.astype(np.int32), j.astype(np.int32), shifts.astype(np.int32))
-            self._rows = None
-            self._positions, self._cell = np.array(positions, float), np.array(cell, float)
-            self._pbc = np.array(pbc, bool)
-            self.n_builds += 1
+        rows = self.rows(positions, cell, pbc)
+        if self._pairs is None:
+            self._pairs = _unpack(rows)
         return self._pairs
 
     def rows(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Rows:
         """Return the same pairs as `update`, packed."""
-        i, j, shifts = self.update(positions, cell, pbc)
-        if self._rows is None:
-            self._rows = _pack(i, j, shifts, len(positions))
+        if self._rows is None or not self._holds(positions, cell, pbc):
+            self._rows, self._pairs = _find(positions, cell, pbc, self.cutoff + self.skin, full=False), None
+            self._positions, self._cell = np.array(positions, float), np.array(cell, float)
+            self._pbc = np.array(pbc, bool)
+            self.n_builds += 1
         return self._rows
 
     def _holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
