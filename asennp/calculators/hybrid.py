@@ -11,11 +11,12 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from asennp.calculators.base import OnePassCalculator, pack_results
-from asennp.electrostatics.charges import assign_charges
+from asennp.calculators.dispersion import D3Calculator
+from asennp.electrostatics.charges import assign_charges, born_charges, physical_born_charges
 from asennp.electrostatics.ewald import Ewald
 from asennp.errors import InputError
 from asennp.files import sha256_json
-from asennp.models.aev import Descriptor, compute_descriptor
+from asennp.models.direct import DirectDescriptor, compute_direct
 from asennp.models.model import Model, load_model
 from asennp.neighbors import VerletPairs
 
@@ -74,11 +75,15 @@ class HybridNNPCalculator(OnePassCalculator):
         A shipped model's name, an ``.asennp`` file, or a `Model`.
     device
         Where the networks run: ``"cpu"``, ``"cuda"``, or ``"auto"`` (cuda where there is one). Descriptor
-        and Coulomb sum always run on the CPU, in double precision.
+        and Coulomb sum always run on the CPU.
     dtype
-        ``"float32"`` or ``"float64"``: of the networks and of the stored Jacobian of the descriptor.
+        ``"float32"`` or ``"float64"``: of the networks and of the descriptor's features; distances, angles,
+        sums over neighbours' forces and the Coulomb part are always in double precision.
     coulomb_accuracy
         Relative force error of the Coulomb sum.
+    dispersion
+        Density functional, such as ``"pbe"``, whose D3 correction (see
+        `asennp.calculators.dispersion.D3Calculator`) is added: for models of labels without dispersion.
 
     Raises
     ------
@@ -90,6 +95,7 @@ class HybridNNPCalculator(OnePassCalculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "model": None, "device": "auto", "dtype": "float32", "coulomb_accuracy": 1e-6,
+        "dispersion": None,
     }  # fmt: skip
 
     def __init__(
@@ -98,9 +104,11 @@ class HybridNNPCalculator(OnePassCalculator):
         device: str = "auto",
         dtype: str = "float32",
         coulomb_accuracy: float = 1e-6,
+        dispersion: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=model, device=device, dtype=dtype, coulomb_accuracy=coulomb_accuracy, **kwargs)
+        kwargs |= {"coulomb_accuracy": coulomb_accuracy, "dispersion": dispersion}
+        super().__init__(model=model, device=device, dtype=dtype, **kwargs)
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters, as given to the constructor; results are dropped."""
@@ -134,6 +142,8 @@ class HybridNNPCalculator(OnePassCalculator):
         self._offsets = self.model.offsets_array
         self._neighbors = VerletPairs(self.model.aev.radial_cutoff)
         self.electrostatics = Ewald(self.parameters["coulomb_accuracy"])
+        functional = self.parameters["dispersion"]
+        self.dispersion = None if functional is None else D3Calculator(functional)
 
     @property
     def committee(self) -> Committee:
@@ -147,9 +157,17 @@ class HybridNNPCalculator(OnePassCalculator):
         settings = {key: value for key, value in self.parameters.items() if key != "model"}
         return type(self)(self.model.member(number), **settings)
 
+    def born_charges(self, atoms: Atoms) -> np.ndarray:
+        """Return Z* = q I (N, 3, 3) of the model itself, e: see `asennp.electrostatics.charges`."""
+        return born_charges(atoms.numbers, self.model.charges)
+
+    def physical_born_charges(self, atoms: Atoms, eps_inf: float) -> np.ndarray:
+        """Return the estimate sqrt(eps_inf) q I (N, 3, 3) of measured Born charges, e; not for dynamics."""
+        return physical_born_charges(atoms.numbers, self.model.charges, eps_inf)
+
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return every property; `committee` is set on the way."""
-        descriptor = compute_descriptor(atoms, self.model.aev, self._storage, neighbors=self._neighbors)
+        descriptor = compute_direct(atoms, self.model.aev, self._storage, neighbors=self._neighbors)
         energies, gradients = self._networks.energies_and_gradients(
             torch.from_numpy(descriptor.features), torch.from_numpy(descriptor.species)
         )
@@ -163,6 +181,9 @@ class HybridNNPCalculator(OnePassCalculator):
             charges = assign_charges(atoms.numbers, self.model.charges, where="the model's charges")
             added = self.electrostatics.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
+        if self.dispersion is not None:
+            added = self.dispersion.terms(atoms)
+            atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
         volume = atoms.get_volume() if atoms.pbc.all() else 0.0
         results = pack_results(atomic, forces, virial, volume)
         return results if charges is None else {**results, "charges": charges}
@@ -173,7 +194,7 @@ class HybridNNPCalculator(OnePassCalculator):
         energies: np.ndarray,
         slopes: np.ndarray,
         virials: np.ndarray,
-        descriptor: Descriptor,
+        descriptor: DirectDescriptor,
     ) -> Committee:
         ddof = 1 if len(energies) > 1 else 0
         stress_std = outside = None

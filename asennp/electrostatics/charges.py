@@ -66,3 +66,39 @@ def assign_charges(
             do="correct the charges or the composition, or accept a uniform background (background=True)",
         )
     return assigned
+
+
+def born_charges(numbers: np.ndarray, charges: Mapping[str, float]) -> np.ndarray:
+    """Return the Born charges Z*_i = dP/du_i = q_i I of a model of fixed charges, (N, 3, 3), in e.
+
+    With eps = 1 they give the non-analytical term of the model's own phonons; they are not those of the
+    material, see `physical_born_charges`.
+
+    Parameters
+    ----------
+    numbers
+        Atomic numbers, (N,).
+    charges
+        Charge of each species; none at all give zeros.
+    """
+    q = assign_charges(numbers, charges, background=True) if charges else np.zeros(len(numbers))
+    return q[:, None, None] * np.eye(3)
+
+
+def physical_born_charges(numbers: np.ndarray, charges: Mapping[str, float], eps_inf: float) -> np.ndarray:
+    """Return the estimate Z*_i = sqrt(eps_inf) q_i I of the material's Born charges, (N, 3, 3), in e.
+
+    Effective charges stand for charges screened by the electrons, q = Z*/sqrt(eps_inf). The estimate is for
+    comparison with measured and computed Born charges; with eps_inf in place of 1 it gives the same
+    non-analytical term as `born_charges`.
+
+    Parameters
+    ----------
+    numbers, charges
+        As for `born_charges`.
+    eps_inf
+        Electronic (high-frequency) dielectric constant of the material.
+    """
+    if not (np.isfinite(eps_inf) and eps_inf >= 1.0):
+        raise InputError("not a dielectric constant", where="eps_inf", expected="at least 1", got=eps_inf)
+    return float(np.sqrt(eps_inf)) * born_charges(numbers, charges)

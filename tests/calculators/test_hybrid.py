@@ -231,3 +231,13 @@ def test_networks_on_cuda_agree_with_the_cpu():
     )
     for a, b in zip(expected, found):
         np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_born_charges_of_the_model_and_of_the_material():
+    atoms = make_atoms()
+    calculator = HybridNNPCalculator(make_model())
+    found = calculator.born_charges(atoms)
+    assert found.shape == (len(atoms), 3, 3)
+    np.testing.assert_allclose(found[:, 0, 0], [CHARGES[symbol] for symbol in atoms.symbols])
+    np.testing.assert_allclose(calculator.physical_born_charges(atoms, 5.29), 2.3 * found)
+    assert not HybridNNPCalculator(make_model(charges={})).born_charges(atoms).any()
