@@ -13,6 +13,8 @@ from torch.nn.functional import gelu
 
 from asennp.errors import InputError
 
+#: Atoms that pass the networks at once in a prediction.
+_CHUNK = 256
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -346,9 +348,31 @@ class AtomicNetworks:
         return Forward(self, features, species.to(self.device))
 
     def energies_and_gradients(self, features: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
-        """Return e (M, N) in eV and g = de/dG (M, N, F)."""
-        forward = self.forward(features, species)
-        return forward.energies, forward.gradients()
+        """Return e (M, N) in eV and g = de/dG (M, N, F), keeping nothing else.
+
+        Atoms pass in chunks: memory stays small, and the layers' outputs in the cache.
+        """
+        features, species = features.detach().to(self.device, self.dtype), species.to(self.device)
+        energies = features.new_empty((self.n_members, len(features)))
+        gradients = features.new_empty((self.n_members, *features.shape))
+        for number in range(self.settings.n_species):
+            for index in torch.nonzero(species == number).squeeze(1).split(_CHUNK):
+                energies[:, index], gradients[:, index] = self._predict(number, features[index])
+        return energies, gradients
+
+    @torch.no_grad()
+    def _predict(self, species: int, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return e (M, n) and de/dG (M, n, F) of atoms of one species."""
+        weights, biases = self.weights[species], self.biases[species]
+        outputs, kept = features.unsqueeze(0), []
+        for weight, bias in zip(weights[:-1], biases[:-1]):
+            kept.append(_affine(outputs, weight, bias))
+            outputs = gelu(kept[-1])
+        energies = _affine(outputs, weights[-1], biases[-1]).squeeze(2)
+        upper = weights[-1].mT.expand_as(outputs)
+        for weight, z in zip(reversed(weights[:-1]), reversed(kept)):
+            upper = torch.bmm(torch.ops.aten.gelu_backward(upper, z), weight.mT)
+        return energies, upper
 
     def accumulate(
         self, features: Tensor, species: Tensor, energy_bar: Tensor, tangent: Tensor | None = None
