@@ -153,6 +153,12 @@ class DirectDescriptor:
     _distances: np.ndarray
     _envelope: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays in bytes."""
+        held = [*vars(self).values(), *vars(self._edges).values()]
+        return sum(value.nbytes for value in held if isinstance(value, np.ndarray))
+
     def pull_back(self, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn dE/dG (M, N, F) into dE/dr (M, N, 3) and the virial dE/deps (M, 3, 3), in double precision."""
         gradients = np.ascontiguousarray(gradients, self.features.dtype)

@@ -13,7 +13,8 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from asennp.electrostatics.charges import assign_charges
 from asennp.electrostatics.ewald import Ewald
 from asennp.errors import InputError
-from asennp.models.aev import AEVSettings, Descriptor, compute_descriptor
+from asennp.models.aev import AEVSettings, Descriptor
+from asennp.models.direct import DirectDescriptor, compute_direct
 from asennp.models.model import Model, load_model
 from asennp.models.network import AtomicNetworks
 from asennp.neighbors import VerletPairs
@@ -152,7 +153,7 @@ def predict(
     threads
         Frames side by side; by default as many threads as torch uses.
     dtype
-        ``"float32"`` or ``"float64"``: of the networks and of the descriptors' Jacobian.
+        ``"float32"`` or ``"float64"``: of the networks and of the descriptors.
     memory_MB
         What descriptors and networks may take at a time; a single frame is always done.
 
@@ -169,6 +170,7 @@ def predict(
     threads = threads or torch.get_num_threads()
     networks = model.networks.to(dtype=getattr(torch, dtype))
     per_atom = sum(networks.settings.widths) * networks.n_members * _KEPT * np.dtype(dtype).itemsize
+    chunks: Iterator[Sequence[Descriptor | DirectDescriptor]]
     with mapper(threads) as run:
         if isinstance(frames, Prepared):
             chunks, volumes = _chunks_of_prepared(frames, per_atom, memory_MB * 1e6), frames.volumes
@@ -238,21 +240,21 @@ def evaluate_frames(
 
 def _chunks(
     frames: Sequence[Atoms], aev: AEVSettings, dtype: str, per_atom: float, budget: float, run: Map
-) -> Iterator[list[Descriptor]]:
+) -> Iterator[Sequence[DirectDescriptor]]:
     """Compute descriptors of as many frames at a time as fit into `budget` bytes."""
     done, largest = 0, float(_DESCRIPTOR_BYTES)
     own = threading.local()
     while done < len(frames):
         chosen = _fill(done, [len(frame) for frame in frames], largest + per_atom, budget)
-        found: dict[int, Descriptor] = {}
+        found: dict[int, DirectDescriptor] = {}
 
-        def work(k: int, start: int = done, found: dict[int, Descriptor] = found) -> None:
+        def work(k: int, start: int = done, found: dict[int, DirectDescriptor] = found) -> None:
             # frames of one trajectory share a list as long as they are near
             if not hasattr(own, "neighbors"):
                 own.neighbors = VerletPairs(aev.radial_cutoff)
             try:
                 frame, kind = frames[start + k], np.dtype(dtype).type
-                found[k] = compute_descriptor(frame, aev, kind, neighbors=own.neighbors)
+                found[k] = compute_direct(frame, aev, kind, neighbors=own.neighbors)
             except InputError as error:
                 raise InputError(f"frame {start + k}: {error}") from error
 
@@ -264,7 +266,7 @@ def _chunks(
         yield descriptors
 
 
-def _chunks_of_prepared(data: Prepared, per_atom: float, budget: float) -> Iterator[list[Descriptor]]:
+def _chunks_of_prepared(data: Prepared, per_atom: float, budget: float) -> Iterator[Sequence[Descriptor]]:
     """Take prepared descriptors, as many at a time as the networks have memory for."""
     done = 0
     while done < len(data):
@@ -283,7 +285,10 @@ def _fill(start: int, sizes: Sequence[int] | np.ndarray, per_atom: float, budget
 
 
 def _predict_chunk(
-    networks: AtomicNetworks, offsets: np.ndarray, descriptors: Sequence[Descriptor], run: Map
+    networks: AtomicNetworks,
+    offsets: np.ndarray,
+    descriptors: Sequence[Descriptor | DirectDescriptor],
+    run: Map,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return sizes (n,), energies (N, M), slopes dE/dr (N, M, 3) and virials (n, M, 3, 3) of frames."""
     sizes = np.array([len(descriptor.species) for descriptor in descriptors])
