@@ -16,7 +16,7 @@ from asennp.electrostatics.charges import assign_charges, born_charges, physical
 from asennp.electrostatics.ewald import Ewald
 from asennp.errors import InputError
 from asennp.files import sha256_json
-from asennp.models.direct import DirectDescriptor, compute_direct
+from asennp.models.direct import compute_direct
 from asennp.models.model import Model, load_model
 from asennp.neighbors import VerletPairs
 
@@ -125,6 +125,7 @@ class HybridNNPCalculator(OnePassCalculator):
         """Forget the results."""
         super().reset()
         self._committee: Committee | None = None
+        self._members: tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def _prepare(self) -> None:
         """Put networks and lists in place for the parameters."""
@@ -149,7 +150,11 @@ class HybridNNPCalculator(OnePassCalculator):
     def committee(self) -> Committee:
         """The members' spread in the last calculation."""
         if self._committee is None:
-            raise InputError("there is no calculation yet", where="committee", do="ask for an energy first")
+            if self._members is None:
+                raise InputError(
+                    "there is no calculation yet", where="committee", do="ask for an energy first"
+                )
+            self._committee = self._spread(*self._members)
         return self._committee
 
     def member(self, number: int) -> Self:
@@ -173,7 +178,9 @@ class HybridNNPCalculator(OnePassCalculator):
         )
         slopes, virials = descriptor.pull_back(gradients.cpu().numpy())
         members = energies.cpu().numpy().astype(float) + self._offsets[descriptor.species]
-        self._committee = self._spread(atoms, members, slopes, virials, descriptor)
+        volume = atoms.get_volume() if atoms.pbc.all() else 0.0
+        self._committee = None
+        self._members = (volume, members, slopes, virials, descriptor.species, descriptor.features)
 
         atomic, forces, virial = members.mean(axis=0), -slopes.mean(axis=0), virials.mean(axis=0)
         charges = None
@@ -184,26 +191,26 @@ class HybridNNPCalculator(OnePassCalculator):
         if self.dispersion is not None:
             added = self.dispersion.terms(atoms)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
-        volume = atoms.get_volume() if atoms.pbc.all() else 0.0
         results = pack_results(atomic, forces, virial, volume)
         return results if charges is None else {**results, "charges": charges}
 
     def _spread(
         self,
-        atoms: Atoms,
+        volume: float,
         energies: np.ndarray,
         slopes: np.ndarray,
         virials: np.ndarray,
-        descriptor: DirectDescriptor,
+        species: np.ndarray,
+        features: np.ndarray,
     ) -> Committee:
+        """Compare the members: only on request, as few steps of a simulation ask."""
         ddof = 1 if len(energies) > 1 else 0
         stress_std = outside = None
-        if atoms.pbc.all():
-            stress_std = full_3x3_to_voigt_6_stress(virials / atoms.get_volume()).std(axis=0, ddof=ddof)
+        if volume > 0.0:
+            stress_std = full_3x3_to_voigt_6_stress(virials / volume).std(axis=0, ddof=ddof)
         if self.model.ranges is not None:
-            low, high = self.model.ranges[descriptor.species].transpose(1, 0, 2)
+            low, high = self.model.ranges[species].transpose(1, 0, 2)
             # ranges are stored in single precision
-            features = descriptor.features
             outside = ((features < low - 1e-5) | (features > high + 1e-5)).any(axis=1)
         return Committee(
             energy_std=float(energies.sum(axis=1).std(ddof=ddof)),

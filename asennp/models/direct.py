@@ -69,21 +69,28 @@ def make_table(function: Function, width: float, dtype: str) -> Table:
     return Table(coefficients.astype(dtype), slopes.astype(dtype), n / width)
 
 
-def _spread(table: Table, lanes: np.ndarray) -> Table:
-    """Return a table of the lanes named, which may repeat."""
-    values, slopes = (np.ascontiguousarray(array[:, :, lanes]) for array in (table.values, table.slopes))
-    return Table(values, slopes, table.scale)
+def _join(table: Table) -> np.ndarray:
+    """Return rows of values, then slopes, as polynomials of one order: (intervals, degree + 1, 2 lanes)."""
+    slopes = np.concatenate([np.zeros_like(table.slopes[:, :1]), table.slopes], axis=1)
+    return np.concatenate([table.values, slopes], axis=2)
 
 
 @dataclass(frozen=True, eq=False)
 class _Tables:
-    """Tables of one descriptor; `order` has the length of a polynomial, known when a loop is compiled."""
+    """Tables of one descriptor.
+
+    `sections` and `order` have the lengths of loops: the compiler knows the length of a tuple.
+    """
 
     radial: Table
     first: np.ndarray
-    gauss: Table
-    bump: Table
-    columns: np.ndarray
+    gauss: np.ndarray
+    gauss_scale: float
+    bump: np.ndarray
+    bump_scale: float
+    pair_rank: np.ndarray
+    first_angular: np.uint64
+    sections: tuple[int, ...]
     order: tuple[int, ...]
 
 
@@ -121,13 +128,19 @@ def _tabulate(settings: AEVSettings, dtype: str) -> _Tables:
         np.take_along_axis(whole.slopes, lanes, axis=2),
         whole.scale,
     )
-    n_gauss, n_sections = len(settings.angular_shifts), settings.n_sections
+    mean, cosine = make_table(gauss, settings.angular_cutoff, dtype), make_table(bump, 2.0, dtype)
+    columns = settings.pair_columns
+    rank = (columns - columns.min()) // (len(settings.angular_shifts) * settings.n_sections)
     return _Tables(
         near,
         first.astype(np.uint64),
-        _spread(make_table(gauss, settings.angular_cutoff, dtype), np.repeat(np.arange(n_gauss), n_sections)),
-        _spread(make_table(bump, 2.0, dtype), np.tile(np.arange(n_sections), n_gauss)),
-        settings.pair_columns.astype(np.uint64),
+        _join(mean),
+        0.5 * mean.scale,
+        _join(cosine),
+        cosine.scale,
+        rank.astype(np.uint64),
+        np.uint64(columns.min()),
+        (0,) * settings.n_sections,
         (0,) * (_QUALITY[dtype][0] + 1),
     )
 
@@ -174,9 +187,8 @@ class DirectDescriptor:
         kernels_direct.pull_back_radial(*radial)
         angular: tuple[Any, ...] = (
             gradients, edges.vectors, self._distances, self._envelope, edges.i, edges.j, edges.starts,
-            edges.pair, edges.sign, edges.species, tables.columns, tables.gauss.values,
-            tables.gauss.slopes, 0.5 * tables.gauss.scale, tables.bump.values, tables.bump.slopes,
-            tables.bump.scale, tables.order, tables.order[:-1], slopes, virial,
+            edges.pair, edges.sign, edges.species, tables.pair_rank, tables.first_angular, tables.gauss,
+            tables.gauss_scale, tables.bump, tables.bump_scale, tables.sections, tables.order, slopes, virial,
         )  # fmt: skip
         kernels_direct.pull_back_angular(*angular)
         upper = np.triu(virial)
@@ -199,8 +211,8 @@ def compute_direct(
     kernels_direct.add_radial(*radial)
     angular: tuple[Any, ...] = (
         edges.vectors, distances, envelope, edges.starts, edges.pair, edges.sign, edges.species,
-        tables.columns, tables.gauss.values, 0.5 * tables.gauss.scale, tables.bump.values,
-        tables.bump.scale, tables.order, features,
+        tables.pair_rank, tables.first_angular, tables.gauss, tables.gauss_scale, tables.bump,
+        tables.bump_scale, tables.order, features,
     )  # fmt: skip
     kernels_direct.add_angular(*angular)
     return DirectDescriptor(settings, species, features, edges, distances, envelope)

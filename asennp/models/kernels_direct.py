@@ -79,7 +79,8 @@ def add_angular(  # type: ignore[no-untyped-def]
     edge_pair,
     edge_sign,
     edge_species,
-    pair_column,
+    pair_rank,
+    first_angular,
     gauss,
     gauss_scale,
     bump,
@@ -87,12 +88,21 @@ def add_angular(  # type: ignore[no-untyped-def]
     order,
     features,
 ):
-    """Add the angular terms of every triple to the features of its centre."""
-    real, width = features.dtype.type, np.uint64(gauss.shape[2])
+    """Set the angular features, sums over the triples of a centre.
+
+    Rows of `gauss` and `bump` hold the values of all shifts (sections), then their slopes; `pair_rank`
+    numbers the pairs of species.
+    """
+    real = features.dtype.type
+    n_shifts, n_sections = np.uint64(gauss.shape[2] // 2), np.uint64(bump.shape[2] // 2)
     edges = np.empty((_largest_step(starts), 6))
+    g, h = np.empty(n_shifts, features.dtype), np.empty(n_sections, features.dtype)
+    n_kinds = pair_rank.max() + np.uint64(1)
+    sums = np.empty((n_kinds, n_sections, n_shifts), features.dtype)
     for i in range(len(starts) - 1):
         begin, degree = starts[i], starts[i + 1] - starts[i]
         _gather(begin, degree, edge_pair, edge_sign, vectors, distances, envelope, edges)
+        sums[:] = 0.0
         for a in range(degree):
             for b in range(a + 1, degree):
                 cosine = edges[a, 0] * edges[b, 0] + edges[a, 1] * edges[b, 1] + edges[a, 2] * edges[b, 2]
@@ -100,13 +110,25 @@ def add_angular(  # type: ignore[no-untyped-def]
                 n, k = min(int(x), len(bump) - 1), min(int(y), len(gauss) - 1)
                 u, t = real(x - n - 0.5), real(y - k - 0.5)
                 both = real(edges[a, 4] * edges[b, 4])
-                column = pair_column[edge_species[begin + a], edge_species[begin + b]]
-                for q in range(width):
-                    g, h = gauss[k, 0, q], bump[n, 0, q]
+                kind = pair_rank[edge_species[begin + a], edge_species[begin + b]]
+                for q in range(n_shifts):
+                    value = gauss[k, 0, q]
                     for c in range(1, len(order)):
-                        g = g * t + gauss[k, c, q]
-                        h = h * u + bump[n, c, q]
-                    features[i, column + q] += both * g * h
+                        value = value * t + gauss[k, c, q]
+                    g[q] = both * value
+                for z in range(n_sections):
+                    value = bump[n, 0, z]
+                    for c in range(1, len(order)):
+                        value = value * u + bump[n, c, z]
+                    h[z] = value
+                for z in range(n_sections):
+                    value = h[z]
+                    for q in range(n_shifts):
+                        sums[kind, z, q] += value * g[q]
+        for kind in range(n_kinds):
+            for q in range(n_shifts):
+                for z in range(n_sections):
+                    features[i, first_angular + (kind * n_shifts + q) * n_sections + z] = sums[kind, z, q]
 
 
 @njit(cache=True, nogil=True, fastmath=_REORDER)
@@ -149,51 +171,18 @@ def pull_back_radial(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=_REORDER)
-def _contract(gradients, i, column, gauss, gauss_slope, k, t, bump, bump_slope, n, u, order, lower):  # type: ignore[no-untyped-def]
-    """Return sum_q g_q (G B, G B', G' B)_q for polynomials G(t) and B(u), of the only member."""
-    zero = gradients.dtype.type(0)
+def _contract(gradients, m, kind, gauss, bump, n_shifts, sections):  # type: ignore[no-untyped-def]
+    """Return sum_zq g_zq (G_q B_z, G_q B'_z, G'_q B_z) from rows of values, then slopes."""
+    zero = gauss.dtype.type(0)
     value, by_cos, by_mean = zero, zero, zero
-    for q in range(np.uint64(bump.shape[2])):
-        g, h, g_slope, h_slope = gauss[k, 0, q], bump[n, 0, q], gauss_slope[k, 0, q], bump_slope[n, 0, q]
-        for c in range(1, len(order)):
-            g = g * t + gauss[k, c, q]
-            h = h * u + bump[n, c, q]
-        for c in range(1, len(lower)):
-            g_slope = g_slope * t + gauss_slope[k, c, q]
-            h_slope = h_slope * u + bump_slope[n, c, q]
-        weight = gradients[0, i, column + q]
-        value += weight * g * h
-        by_cos += weight * g * h_slope
-        by_mean += weight * g_slope * h
-    return value, by_cos, by_mean
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _products(gauss, gauss_slope, k, t, bump, bump_slope, n, u, order, lower, out):  # type: ignore[no-untyped-def]
-    """Fill G B, G B' and G' B (3, Q) for polynomials G(t) and B(u)."""
-    for q in range(np.uint64(bump.shape[2])):
-        g, h, g_slope, h_slope = gauss[k, 0, q], bump[n, 0, q], gauss_slope[k, 0, q], bump_slope[n, 0, q]
-        for c in range(1, len(order)):
-            g = g * t + gauss[k, c, q]
-            h = h * u + bump[n, c, q]
-        for c in range(1, len(lower)):
-            g_slope = g_slope * t + gauss_slope[k, c, q]
-            h_slope = h_slope * u + bump_slope[n, c, q]
-        out[0, q] = g * h
-        out[1, q] = g * h_slope
-        out[2, q] = g_slope * h
-
-
-@njit(cache=True, nogil=True, fastmath=_REORDER)
-def _contract_products(gradients, m, i, column, products):  # type: ignore[no-untyped-def]
-    """Return sum_q g_q times each row of `products`."""
-    zero = gradients.dtype.type(0)
-    value, by_cos, by_mean = zero, zero, zero
-    for q in range(np.uint64(products.shape[1])):
-        weight = gradients[m, i, column + q]
-        value += weight * products[0, q]
-        by_cos += weight * products[1, q]
-        by_mean += weight * products[2, q]
+    for q in range(n_shifts):
+        plain, tilted = zero, zero
+        for z in range(len(sections)):
+            plain += gradients[m, kind, z, q] * bump[z]
+            tilted += gradients[m, kind, z, q] * bump[z + len(sections)]
+        value += plain * gauss[q]
+        by_cos += tilted * gauss[q]
+        by_mean += plain * gauss[q + n_shifts]
     return value, by_cos, by_mean
 
 
@@ -209,46 +198,57 @@ def pull_back_angular(  # type: ignore[no-untyped-def]
     edge_pair,
     edge_sign,
     edge_species,
-    pair_column,
+    pair_rank,
+    first_angular,
     gauss,
-    gauss_slope,
     gauss_scale,
     bump,
-    bump_slope,
     bump_scale,
+    sections,
     order,
-    lower,
     slopes,
     virial,
 ):
     """Add the angular part of dE/dr (M, N, 3) and dE/deps (M, 3, 3, upper triangle)."""
     real, n_members, largest = gradients.dtype.type, len(gradients), _largest_step(starts)
     edges, pull = np.empty((largest, 6)), np.empty((n_members, largest, 3))
-    products = np.empty((3, gauss.shape[2]), gradients.dtype)
+    n_gauss, n_bump = np.uint64(gauss.shape[2]), np.uint64(bump.shape[2])
+    n_shifts, n_sections = np.uint64(gauss.shape[2] // 2), np.uint64(bump.shape[2] // 2)
+    g, h = np.empty(n_gauss, gradients.dtype), np.empty(n_bump, gradients.dtype)
+    n_kinds = pair_rank.max() + np.uint64(1)
+    own = np.empty((n_members, n_kinds, n_sections, n_shifts), gradients.dtype)
     for centre in range(len(starts) - 1):
         begin, degree = starts[centre], starts[centre + 1] - starts[centre]
         _gather(begin, degree, edge_pair, edge_sign, vectors, distances, envelope, edges)
         pull[:, :degree] = 0.0
+        for m in range(n_members):
+            for kind in range(n_kinds):
+                for q in range(n_shifts):
+                    for z in range(n_sections):
+                        column = first_angular + (kind * n_shifts + q) * n_sections + z
+                        own[m, kind, z, q] = gradients[m, centre, column]
         for a in range(degree):
             for b in range(a + 1, degree):
                 cosine = edges[a, 0] * edges[b, 0] + edges[a, 1] * edges[b, 1] + edges[a, 2] * edges[b, 2]
                 x, y = max(1.0 + cosine, 0.0) * bump_scale, (edges[a, 3] + edges[b, 3]) * gauss_scale
                 n, k = min(int(x), len(bump) - 1), min(int(y), len(gauss) - 1)
                 u, t = real(x - n - 0.5), real(y - k - 0.5)
-                column = pair_column[edge_species[begin + a], edge_species[begin + b]]
+                kind = pair_rank[edge_species[begin + a], edge_species[begin + b]]
+                for q in range(n_gauss):
+                    polynomial = gauss[k, 0, q]
+                    for c in range(1, len(order)):
+                        polynomial = polynomial * t + gauss[k, c, q]
+                    g[q] = polynomial
+                for q in range(n_bump):
+                    polynomial = bump[n, 0, q]
+                    for c in range(1, len(order)):
+                        polynomial = polynomial * u + bump[n, c, q]
+                    h[q] = polynomial
                 both = edges[a, 4] * edges[b, 4]
                 fade_a, fade_b = edges[a, 5] * edges[b, 4], edges[a, 4] * edges[b, 5]
                 inverse_a, inverse_b = 1.0 / edges[a, 3], 1.0 / edges[b, 3]
-                if n_members > 1:
-                    _products(gauss, gauss_slope, k, t, bump, bump_slope, n, u, order, lower, products)
                 for m in range(n_members):
-                    if n_members > 1:
-                        value, by_cos, by_mean = _contract_products(gradients, m, centre, column, products)
-                    else:
-                        value, by_cos, by_mean = _contract(
-                            gradients, centre, column, gauss, gauss_slope, k, t, bump, bump_slope, n, u,
-                            order, lower,
-                        )  # fmt: skip
+                    value, by_cos, by_mean = _contract(own, m, kind, g, h, n_shifts, sections)
                     turn, stretch = both * by_cos, 0.5 * both * by_mean
                     turn_a, turn_b = turn * inverse_a, turn * inverse_b
                     along_a = fade_a * value + stretch - turn_a * cosine
