@@ -44,7 +44,7 @@ $(VENV)/.demo: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
 	$(PIP) torch
-	$(PIP) -e '.[dev,teachers]'
+	$(PIP) -e '.[dev,teachers,d3]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(VENV)/.dev
