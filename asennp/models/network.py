@@ -357,7 +357,9 @@ class AtomicNetworks:
         gradients = features.new_empty((self.n_members, *features.shape))
         for number in range(self.settings.n_species):
             for index in torch.nonzero(species == number).squeeze(1).split(_CHUNK):
-                energies[:, index], gradients[:, index] = self._predict(number, features[index])
+                e, g = self._predict(number, features.index_select(0, index))
+                energies.index_copy_(1, index, e)
+                gradients.index_copy_(1, index, g)
         return energies, gradients
 
     @torch.no_grad()
@@ -369,7 +371,7 @@ class AtomicNetworks:
             kept.append(_affine(outputs, weight, bias))
             outputs = gelu(kept[-1])
         energies = _affine(outputs, weights[-1], biases[-1]).squeeze(2)
-        upper = weights[-1].mT.expand_as(outputs)
+        upper = weights[-1].mT.expand_as(outputs).contiguous()
         for weight, z in zip(reversed(weights[:-1]), reversed(kept)):
             upper = torch.bmm(torch.ops.aten.gelu_backward(upper, z), weight.mT)
         return energies, upper
