@@ -138,7 +138,7 @@ CASES = {
     "coulomb-ewald": Case(lambda: CoulombCalculator(CHARGES, accuracy=1e-10)),
     "coulomb-slab": Case(lambda: CoulombCalculator(CHARGES, accuracy=1e-10), slab),
     "coulomb-pme": Case(lambda: CoulombCalculator(CHARGES, method="pme"), tolerance=5e-5, gradient=5e-5),
-    "coulomb-pme": Case(lambda: CoulombCalculator(CHARGES, method="pme", accuracy=1e-10)),
+    "coulomb-pme-tight": Case(lambda: CoulombCalculator(CHARGES, method="pme", accuracy=1e-10)),
     "coulomb-torch": Case(lambda: CoulombCalculator(CHARGES, method="torch-pme", accuracy=1e-10)),
     "sum": Case(both),
     "dispersion": Case(dispersion, tolerance=1e-7, gradient=1e-6, every_species=True),
