@@ -15,7 +15,6 @@ import numpy as np
 from ase.geometry import complete_cell
 
 from asennp.errors import InputError
-from asennp.kernels_neighbors import find_pairs
 
 #: Cells of a smaller volume per atom (Å^3) are refused: nothing physical is so dense.
 SMALLEST_VOLUME_PER_ATOM = 1e-3
@@ -108,46 +107,62 @@ def check_geometry(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> 
     return volume
 
 
+def _canonical(
+    i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int, full: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Orient (half lists only) and sort pairs."""
+    if not full:
+        s0, s1, s2 = shifts.T
+        negative = (s0 < 0) | ((s0 == 0) & ((s1 < 0) | ((s1 == 0) & (s2 < 0))))
+        flip = (i > j) | ((i == j) & negative)
+        i, j = np.where(flip, j, i), np.where(flip, i, j)
+        shifts = np.where(flip[:, None], -shifts, shifts)
+    if len(i) == 0:
+        return i, j, shifts
+    low = shifts.min(axis=0)
+    width = [int(w) for w in shifts.max(axis=0) - low + 1]
+    if n_atoms * n_atoms * width[0] * width[1] * width[2] < 2**62:
+        key = i * n_atoms + j
+        for axis in range(3):
+            key *= width[axis]
+            key += shifts[:, axis] - low[axis]
+        order = np.argsort(key)
+    else:
+        order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
+    return i[order], j[order], shifts[order]
+
+
+def _pack(i: np.ndarray, j: np.ndarray, shifts: np.ndarray, n_atoms: int) -> Rows:
+    """Pack sorted pairs."""
+    start = np.searchsorted(i, np.arange(n_atoms + 1, dtype=i.dtype))
+    if len(i) == 0:
+        return Rows(start, j.astype(np.int32), np.zeros(0, np.int32), np.zeros((1, 3)))
+    low = shifts.min(axis=0)
+    _, wy, wz = (int(w) for w in shifts.max(axis=0) - low + 1)
+    key = (shifts[:, 0].astype(np.int64) - low[0]) * (wy * wz)
+    key += (shifts[:, 1] - low[1]) * wz + (shifts[:, 2] - low[2])
+    present = np.zeros(int(key.max()) + 1, bool)
+    present[key] = True
+    used = np.flatnonzero(present)
+    code = (np.cumsum(present, dtype=np.int32) - 1)[key]
+    different = np.stack([used // (wy * wz), used // wz % wy, used % wz], axis=1) + low
+    return Rows(start, j.astype(np.int32), code.astype(np.int32), different.astype(float))
+
+
 def _find(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float, full: bool) -> Rows:
     """Find all pairs closer than the cut-off, packed."""
-    n = len(positions)
+    from vesin import NeighborList  # imports torch where there is one: seconds
+
     pbc = np.broadcast_to(np.asarray(pbc, bool), 3)
-    cell = np.ascontiguousarray(complete_cell(cell) if not pbc.all() else cell, float)
-    if n == 0:
-        return Rows(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((1, 3)))
-    scaled = positions @ np.linalg.inv(cell)
-    # open directions get a vector that spans the atoms
-    spans = np.where(pbc, 1.0, np.ptp(scaled, axis=0) + 1e-6)
-    scaled -= np.where(pbc, 0.0, scaled.min(axis=0))
-    box = cell * spans[:, None]
-    scaled /= spans
-    wraps = np.where(pbc, np.floor(scaled), 0.0)
-    scaled -= wraps
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
-    # grid cells of a third of the cut-off, but of two atoms at least
-    width = max(cutoff / 3.0, (2.0 * float(np.prod(heights)) / n) ** (1.0 / 3.0), 1e-3)
-    bins = np.maximum(np.minimum(heights / width, 1024.0).astype(np.int64), 1)
-    reach = np.ceil(cutoff * bins / heights)
-    reach = np.where(pbc, reach, np.minimum(reach, bins)).astype(np.int64)
-    integers = wraps.astype(np.int64)
-    images = np.where(pbc, (reach + bins - 1) // bins, 0)
-    drift = integers.max(axis=0) - integers.min(axis=0)
-    low, n_shifts = -images - drift, 2 * (images + drift) + 1
-    start, j, key = find_pairs(box, integers, scaled, pbc, bins, reach, low, n_shifts, float(cutoff), full)
-    used, code = _number(key, int(np.prod(n_shifts)))
-    _, wy, wz = n_shifts.tolist()
-    different = np.stack([used // (wy * wz), used // wz % wy, used % wz], axis=1) + low
-    return Rows(start, j, code, different.astype(float))
-
-
-def _number(keys: np.ndarray, n_keys: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different keys, sorted, and which of them each key is."""
-    if n_keys > 10_000_000:  # atoms that have drifted far apart
-        used, code = np.unique(keys, return_inverse=True)
-        return used, code.astype(np.int32)
-    present = np.zeros(n_keys, bool)
-    present[keys] = True
-    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[keys]
+    if not pbc.all():
+        cell = complete_cell(cell)  # open directions may come without a vector
+    i, j, shifts = NeighborList(cutoff=float(cutoff), full_list=full, n_threads=1).compute(
+        np.ascontiguousarray(positions, float), np.ascontiguousarray(cell, float), pbc, "ijS"
+    )
+    n_atoms = len(positions)
+    return _pack(
+        *_canonical(i.astype(np.int64), j.astype(np.int64), shifts.astype(np.int64), n_atoms, full), n_atoms
+    )
 
 
 def _unpack(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ RECIPES = Path(asennp.recipes.__file__).parent
 
 LAYERS: list[set[str]] = [
     {"errors", "units", "results", "files", "processes", "progress"},
-    {"models", "electrostatics", "dataset", "order", "neighbors", "kernels_neighbors", "structures"},
+    {"models", "electrostatics", "dataset", "order", "neighbors", "structures"},
     {"md", "train", "calculators"},
     {"evaluate"},
     {"qeff", "distill", "report"},
@@ -30,7 +30,6 @@ SIBLINGS = {
     ("run", "config"),
     ("run", "stages"),
     ("models", "neighbors"),
-    ("neighbors", "kernels_neighbors"),
     ("electrostatics", "neighbors"),
     ("cli", "recipes"),
     ("results", "files"),
