@@ -64,3 +64,8 @@ def run_processes(
         futures = {pool.submit(function, *args): k for k, args in enumerate(arguments)}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function: for `run_processes` over tasks that differ in what they call."""
+    return function(*arguments)

@@ -4,7 +4,7 @@ The work is cut into tasks that each write one file, side by side in processes o
 evaluation continues with the files that are missing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from asennp.evaluate import (
 from asennp.evaluate.consistency import ConsistencyResult
 from asennp.files import write_json
 from asennp.md.tensile import TensileMD
-from asennp.processes import run_processes
+from asennp.processes import call, run_processes
 from asennp.progress import progress
 from asennp.stages.label import check_file
 from asennp.stages.output import StageOutput
@@ -49,9 +49,7 @@ def evaluate(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOu
     tasks = _tasks(config, folder, upstream)
     missing = [task for path, task in tasks.items() if not path.exists()]
     with progress("evaluate", len(tasks)) as show:
-        for done, _ in enumerate(
-            run_processes(_call, missing, config.workers), len(tasks) - len(missing) + 1
-        ):
+        for done, _ in enumerate(run_processes(call, missing, config.workers), len(tasks) - len(missing) + 1):
             show(done, "tasks")
     summary: dict[str, Any] = {
         "parity": _parity_summary(config, folder),
@@ -66,10 +64,6 @@ def evaluate(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOu
         f" on the test set ({100 * forces['mean'] / summary['force_mad_meV_A']:.0f} % of the labels' spread)"
     )
     return StageOutput([*tasks, folder / "figures.json"], headline, summary)
-
-
-def _call(function: Callable[..., None], *arguments: Any) -> None:
-    function(*arguments)
 
 
 def _tasks(config: Config, folder: Path, upstream: dict[str, Path]) -> dict[Path, tuple[Any, ...]]:

@@ -4,6 +4,7 @@ Frames are cut into numbered parts; a part is written whole or not at all, which
 in whatever order, so a stopped labelling continues and its result does not depend on the stop.
 """
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from asennp.errors import InputError
 from asennp.evaluate import LatticeResult, compute_lattice
 from asennp.evaluate.consistency import ConsistencyResult, compute_consistency
 from asennp.files import read_json, sha256_json, write_json
-from asennp.processes import run_processes
+from asennp.processes import call, run_processes
 from asennp.progress import progress
 from asennp.stages.output import StageOutput
 from asennp.stages.parts import primitive_crystals
@@ -92,8 +93,6 @@ def check_file(folder: Path) -> Path:
 @lru_cache(maxsize=1)
 def _teacher(name: str, arguments: str) -> Calculator:
     """Make a teacher once a process."""
-    import json
-
     return make_teacher(name, json.loads(arguments))
 
 
@@ -106,13 +105,9 @@ def _check_teacher(name: str, arguments: str, atoms: Atoms, path: Path) -> None:
     compute_consistency(atoms, _teacher(name, arguments)).to_json(path)
 
 
-def _dispatch(function: Any, *arguments: Any) -> None:
-    function(*arguments)
-
-
 def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, dict[str, LatticeResult]]:
     """Check that the teacher agrees with itself, and relax every phase with it."""
-    name, arguments = config.label.teacher, _json(config.label.arguments)
+    name, arguments = config.label.teacher, json.dumps(config.label.arguments, sort_keys=True)
     crystals = primitive_crystals(config)
     make_teacher(name, config.label.arguments)  # an unknown or absent teacher is bad input: say so here
     first = next(iter(crystals.values()))
@@ -123,7 +118,7 @@ def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, 
         path = folder / f"lattice-{phase}.json"
         tasks[path] = (_relax_phase, name, arguments, atoms, path)
     missing = [task for path, task in tasks.items() if not path.exists()]
-    for _ in run_processes(_dispatch, missing, config.workers):
+    for _ in run_processes(call, missing, config.workers):
         pass
     check = ConsistencyResult.from_json(check_file(folder))
     if not check.is_consistent:
@@ -137,12 +132,6 @@ def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, 
             do="choose another teacher, or mend its settings",
         )
     return check, {phase: LatticeResult.from_json(folder / f"lattice-{phase}.json") for phase in crystals}
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, sort_keys=True)
 
 
 def stretch_to_teacher(config: Config, lattices: dict[str, LatticeResult]) -> float:
@@ -234,12 +223,14 @@ def _label_in_parts(config: Config, folder: Path, source: Path, n_frames: int) -
     """Label what is not labelled yet; return the parts in order."""
     starts = range(0, n_frames, config.label.chunk)
     parts = [folder / "parts" / f"{start:05d}.extxyz" for start in starts]
+    arguments = json.dumps(config.label.arguments, sort_keys=True)
     tasks = []
     for start, part in zip(starts, parts):
         if not part.with_suffix(".json").exists():
             indices = list(range(start, min(start + config.label.chunk, n_frames)))
-            tasks.append((config.label.teacher, _json(config.label.arguments), source, indices, part,
-                          config.label.max_force_eV_A))  # fmt: skip
+            tasks.append(
+                (config.label.teacher, arguments, source, indices, part, config.label.max_force_eV_A)
+            )
     with progress("label", len(parts)) as show:
         for made, _ in enumerate(
             run_processes(_label_part, tasks, config.workers), len(parts) - len(tasks) + 1

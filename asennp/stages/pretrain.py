@@ -6,21 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from asennp.config import Config
-from asennp.dataset import compute_labels, read_frames, write_frames
 from asennp.evaluate import compute_interval
 from asennp.stages.fits import Chain, member_seed, run_chains
 from asennp.stages.output import StageOutput
-from asennp.stages.parts import empirical
-
-SHORT_RANGE = ("energy", "energies", "forces", "stress")
 
 
 def pretrain(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
     """Train one network a committee member on the distilled frames; no charge, no Coulomb."""
-    frames = folder / "short-range.extxyz"
-    if not frames.exists():
-        distilled = read_frames(upstream["distill"] / "train.extxyz")
-        write_frames(frames, compute_labels(distilled, empirical(config, coulomb=False), SHORT_RANGE))
+    frames = upstream["distill"] / "train.extxyz"  # they carry the short-range labels they were chosen by
     chains = [
         Chain(folder / f"member-{k}", frames, (replace(config.pretrain, seed=member_seed(config, k)),))
         for k in range(config.train.members)
