@@ -12,6 +12,7 @@ _HOME = {
     "BuckinghamCoulomb": "asennp.calculators.buckingham",
     "CoulombCalculator": "asennp.calculators.coulomb",
     "EAM": "asennp.calculators.eam",
+    "EspressoLabeler": "asennp.calculators.espresso",
     "HybridNNPCalculator": "asennp.calculators.hybrid",
     "SumCalculator": "asennp.calculators.compose",
     "MOMT": "asennp.md.momt",

@@ -42,10 +42,10 @@ def _buckingham(**arguments: Any) -> Calculator:
 
 
 def _espresso(**arguments: Any) -> Any:
-    """Quantum ESPRESSO at the settings of the ZnO papers."""
-    from asennp.calculators.espresso import SmearingFreeEspresso
+    """Quantum ESPRESSO; without arguments but `pseudo_dir`, at the settings of the ZnO papers."""
+    from asennp.calculators.espresso import EspressoLabeler
 
-    return SmearingFreeEspresso(**arguments)
+    return EspressoLabeler(**arguments)
 
 
 TEACHERS: dict[str, Callable[..., Any]] = {
