@@ -19,7 +19,7 @@ from asennp.md.output import cut_back_to, format_frame, is_extxyz, mark
 from asennp.md.restart import read_state, rng_from_state, rng_state, write_state
 from asennp.units import KB
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
-"""Multi-order multi-thermal molecular dynamics: isotropic MTK equations of motion under dH(H, O)."""
+"""Multi-order multi-thermal molecular dynamics: any integrator under the partial enthalpy dH(H, O)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from ase import Atoms, units
 
 from asennp.errors import InputError
 from asennp.md.bias import Bias, bias_from_dict
-from asennp.md.chain import NoseHooverChain
 from asennp.md.dynamics import (
     Evaluation,
     RestartableDynamics,
@@ -19,6 +17,7 @@ from asennp.md.dynamics import (
     check_temperature,
     draw_momenta,
 )
+from asennp.md.integrators import Drive, build_integrator, cell_moves, default_integrator
 from asennp.order import OrderParameter, order_from_dict
 from asennp.units import KB
 
@@ -35,7 +34,7 @@ class Point:
     enthalpy: float
     orders: tuple[float, ...]
     gradients: list[np.ndarray]
-    traces: list[float]
+    strains: list[np.ndarray]
     shift: float = 0.0
     alpha: float = 1.0
     gammas: tuple[float, ...] = ()
@@ -44,15 +43,23 @@ class Point:
 class MOMT(RestartableDynamics):
     """Sample exp(-(H + dH(H, O))/kT0) with H = U + P V: multi-order multi-thermal dynamics.
 
-    Nose-Hoover chains on the particles and on an isotropic Martyna-Tobias-Klein piston; total momentum
-    is zero, so N_f = 3N - 3 and the volume measure is V^(N-1). With alpha = 1 + d dH/dH, gamma = d dH/dO:
+    With alpha = 1 + d dH/dH and gamma = d dH/dO the particles feel alpha F - gamma dO/dr, the cell
+    alpha (-V sigma - P V I) - gamma dO/deps: alpha scales the virial and P, never the kinetic term. The
+    integrator adds the kinetic term, the baths and the rest:
 
-        dp/dt   = alpha F - gamma dO/dr - (1 + 3/N_f) (p_e/W) p - chain
-        dp_e/dt = (1 + 3/N_f) sum p^2/m + 3V alpha (P_c - P) - gamma tr(dO/deps) - chain
+    ====================  =========================  ====================  ======  ==============
+    integrator            cell                       heat bath             N_f     volume measure
+    ====================  =========================  ====================  ======  ==============
+    "mtk-isotropic"       scales alike               Nose-Hoover chains    3N - 3  V^(N-1)
+    "mtk-flexible"        changes shape, or `mask`   Nose-Hoover chains    3N - 3  V^(N-1), shapes
+    "nose-hoover"         fixed                      Nose-Hoover chain     3N - 3
+    "langevin-isotropic"  scales alike               Langevin              3N      V^N
+    "langevin-flexible"   changes shape, or `mask`   Langevin              3N      V^N, shapes
+    "langevin"            fixed                      Langevin (BAOAB)      3N
+    ====================  =========================  ====================  ======  ==============
 
-    P_c is the configurational pressure; alpha scales the virial and P, never the kinetic term. Conserved:
-    K + p_e^2/2W + H + dH + chains, less the work of the bias updates. Without bias this is plain NPT, with
-    ``pressure_au=None`` NVT (H = U).
+    Conserved: K + H + dH + piston + chains (or less the heat from Langevin's bath), less the work of the bias
+    updates. Without bias this is plain NPT, or with ``pressure_au=None`` NVT (H = U).
 
     Parameters
     ----------
@@ -71,13 +78,23 @@ class MOMT(RestartableDynamics):
     rng, trajectory, logfile, loginterval, append_trajectory, walker
         See `RestartableDynamics`.
     tdamp, pdamp
-        Time constants of thermostat and barostat, ASE time; 100 fs and 1000 fs if not given.
+        Time constants of thermostat and barostat (chains), or 1/friction of particles and cell (Langevin),
+        ASE time; 100 fs and 1000 fs if not given.
     chain_length
         Members of each chain.
+    integrator
+        A name of the table; "mtk-isotropic" with a pressure and "nose-hoover" without if not given. One
+        chain does not make harmonic crystals ergodic: take Langevin's there.
+    mask
+        Components of the cell that a flexible integrator moves, of xx, yy, zz, yz, xz, xy: ("xx", "xy")
+        leaves free the length of **a** and the tilt of **b** along it. All six if not given.
+    shape_limit
+        Largest change of shape of a flexible cell, 0.5 if not given; see `FlexibleCell`.
 
     References
     ----------
-    Martyna, Tobias, Klein, J. Chem. Phys. 101 (1994) 4177, doi:10.1063/1.467468.
+    Martyna, Tobias, Klein, J. Chem. Phys. 101 (1994) 4177, doi:10.1063/1.467468; Leimkuhler, Matthews,
+    J. Chem. Phys. 138 (2013) 174102, doi:10.1063/1.4802990.
     """
 
     def __init__(
@@ -85,7 +102,7 @@ class MOMT(RestartableDynamics):
         atoms: Atoms,
         timestep: float,
         temperature_K: float,
-        pressure_au: float | None,
+        pressure_au: float | None = None,
         order: OrderParameter | Sequence[OrderParameter] | None = None,
         bias: Bias | None = None,
         wl_interval: int = 100,
@@ -98,6 +115,9 @@ class MOMT(RestartableDynamics):
         tdamp: float | None = None,
         pdamp: float | None = None,
         chain_length: int = 3,
+        integrator: str | None = None,
+        mask: Sequence[str] | None = None,
+        shape_limit: float | None = None,
     ) -> None:
         self.temperature_K = check_temperature(temperature_K)
         self.pressure_au = None if pressure_au is None else check_pressure(pressure_au)
@@ -107,6 +127,9 @@ class MOMT(RestartableDynamics):
         self.tdamp = 100.0 * units.fs if tdamp is None else float(tdamp)
         self.pdamp = 1000.0 * units.fs if pdamp is None else float(pdamp)
         self.chain_length = int(chain_length)
+        self._name = _choose_integrator(integrator, self.pressure_au)
+        self._mask = None if mask is None else (mask,) if isinstance(mask, str) else tuple(mask)
+        self._shape_limit = shape_limit
         if len(atoms) < 2:
             raise InputError("one atom with its momentum taken out cannot move", where="atoms")
         if self.wl_interval < 1:
@@ -124,13 +147,23 @@ class MOMT(RestartableDynamics):
             needs_stress=pressure_au is not None,
         )
         draw_momenta(atoms, self.temperature_K, rng)
-        momenta = atoms.arrays["momenta"]
-        momenta -= self.masses * (momenta.sum(axis=0) / self.masses.sum())
-        self._set_up_piston()
+        self.integrator = build_integrator(
+            self._name,
+            atoms,
+            KB * self.temperature_K,
+            timestep,
+            tdamp=self.tdamp,
+            pdamp=self.pdamp,
+            chain_length=self.chain_length,
+            rng=rng,
+            mask=self._mask,
+            shape_limit=self._shape_limit,
+        )
         self.bias_work = 0.0
         self.n_bias_updates = 0
         self._outside_in_a_row = 0
         self._point: Point | None = None
+        self._drive: Drive | None = None
 
     def _check_bias(self) -> None:
         if self.bias is None:
@@ -144,64 +177,21 @@ class MOMT(RestartableDynamics):
             )
         self.bias.check(self.temperature_K, self.pressure_au)
 
-    def _set_up_piston(self) -> None:
-        kT = KB * self.temperature_K
-        self.n_dof = 3 * len(self.atoms) - 3
-        self._thermostat = NoseHooverChain(self.n_dof, kT, self.tdamp, self.chain_length)
-        self._barostat = NoseHooverChain(1, kT, self.pdamp, self.chain_length)
-        self._piston_mass = (self.n_dof + 3) * kT * self.pdamp**2
-        self._piston = 0.0
-        self._inverse_masses = 1.0 / self.masses
-
     # equations of motion -----------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Advance by one timestep: symmetric splitting, one force evaluation."""
-        half, dt = 0.5 * self.dt, self.dt
-        moving = self.pressure_au is not None
-        momenta = self.atoms.arrays["momenta"]
-        twice_kinetic = self._twice_kinetic(momenta)
-        if moving:
-            self._piston *= self._barostat.advance(self._piston**2 / self._piston_mass, half)
-        factor = self._thermostat.advance(twice_kinetic, half)
-        momenta *= factor
-        self._kick(momenta, half, twice_kinetic * factor * factor)
-        self._drift(momenta, dt)
-        self._point = self._look()
-        twice_kinetic = self._kick(momenta, half, None)
-        momenta *= self._thermostat.advance(twice_kinetic, half)
-        if moving:
-            self._piston *= self._barostat.advance(self._piston**2 / self._piston_mass, half)
+        """Advance by one timestep: one force evaluation."""
+        drive = self._push(self.point) if self._drive is None else self._drive
+        self._drive = self.integrator.step(drive, self._look_and_push)
         if self.bias is not None and (self.nsteps + 1) % self.wl_interval == 0:
             self._update_bias()
 
-    def _kick(self, momenta: np.ndarray, time: float, twice_kinetic: float | None) -> float:
-        """Move piston and particle momenta on; piston first before the drift, last after it.
+    def _look_and_push(self) -> Drive:
+        self._point = self._look()
+        return self._push(self._point)
 
-        `twice_kinetic` is sum p^2/m before the drift and None after it. Returns the present sum p^2/m.
-        """
-        point = self.point
-        forces = self._forces(point)
-        if self.pressure_au is None:
-            momenta += time * forces
-            return self._twice_kinetic(momenta) if twice_kinetic is None else twice_kinetic
-        if twice_kinetic is not None:
-            self._piston += time * self._piston_force(point, twice_kinetic)
-        drag = (1.0 + 3.0 / self.n_dof) * self._piston / self._piston_mass * time
-        momenta *= math.exp(-drag)
-        momenta += (time * _exprel(-drag)) * forces
-        if twice_kinetic is None:
-            twice_kinetic = self._twice_kinetic(momenta)
-            self._piston += time * self._piston_force(point, twice_kinetic)
-        return twice_kinetic
-
-    def _drift(self, momenta: np.ndarray, time: float) -> None:
-        positions = self.atoms.arrays["positions"]
-        growth = time * self._piston / self._piston_mass
-        if growth != 0.0:
-            positions *= math.exp(growth)
-            self.atoms.cell.array[...] *= math.exp(growth)
-        positions += (time * _exprel(growth)) * (momenta * self._inverse_masses)
+    def _push(self, point: Point) -> Drive:
+        return Drive(self._forces(point), self._virial(point) if self.integrator.cell.moves else None)
 
     def _forces(self, point: Point) -> np.ndarray:
         """Return alpha F - sum gamma_k dO_k/dr, eV/Å."""
@@ -213,20 +203,15 @@ class MOMT(RestartableDynamics):
             biased -= gamma * gradient
         return biased
 
-    def _piston_force(self, point: Point, twice_kinetic: float) -> float:
-        """Return dp_e/dt without its chain: (1 + 3/N_f) sum p^2/m - d(H + dH)/d ln L, eV."""
-        return (1.0 + 3.0 / self.n_dof) * twice_kinetic + self._virial(point)
-
-    def _virial(self, point: Point) -> float:
-        """Return 3V alpha (P_c - P) - sum gamma_k tr(dO_k/deps), eV; P_c = -tr(stress)/3."""
+    def _virial(self, point: Point) -> np.ndarray:
+        """Return alpha (-V sigma - P V I) - sum gamma_k dO_k/deps, shape (3, 3), eV."""
         stress = point.evaluation.stress
         assert stress is not None and self.pressure_au is not None
-        trace = float(stress[0, 0] + stress[1, 1] + stress[2, 2])
-        virial = -point.volume * (trace + 3.0 * self.pressure_au)
-        return point.alpha * virial - sum(g * t for g, t in zip(point.gammas, point.traces))
-
-    def _twice_kinetic(self, momenta: np.ndarray) -> float:
-        return float(np.einsum("ij,ij,ik->", momenta, momenta, self._inverse_masses))
+        virial = (-point.alpha * point.volume) * stress
+        virial.flat[::4] -= point.alpha * point.volume * self.pressure_au
+        for gamma, strain in zip(point.gammas, point.strains):
+            virial -= gamma * strain
+        return virial
 
     # the bias ----------------------------------------------------------------------------------------
 
@@ -236,19 +221,21 @@ class MOMT(RestartableDynamics):
         atoms = self.atoms
         volume = _volume(atoms)
         enthalpy = evaluation.energy + (0.0 if self.pressure_au is None else self.pressure_au * volume)
-        values, gradients, traces = [], [], []
+        values, gradients, strains = [], [], []
         for order in self.orders:
             value, gradient = order.evaluate(atoms)
             values.append(value)
             gradients.append(gradient)
-            traces.append(float(np.trace(order.strain_derivative(atoms))))
-        point = Point(evaluation, volume, enthalpy, tuple(values), gradients, traces)
+            if self.needs_stress:
+                strains.append(order.strain_derivative(atoms))
+        point = Point(evaluation, volume, enthalpy, tuple(values), gradients, strains)
         self._lean(point)
         return point
 
     def _lean(self, point: Point) -> None:
         if self.bias is not None:
             point.shift, point.alpha, point.gammas = self.bias.evaluate(point.enthalpy, *point.orders)
+        self._drive = None
 
     def _update_bias(self) -> None:
         """Let the bias learn the present point; the work of the change enters the conserved quantity."""
@@ -305,17 +292,14 @@ class MOMT(RestartableDynamics):
     # readings ----------------------------------------------------------------------------------------
 
     def get_conserved_energy(self) -> float:
-        """Return K + p_e^2/2W + H + dH + chains - work of the bias updates, eV."""
-        point = self.point
-        total = 0.5 * self._twice_kinetic(self.atoms.arrays["momenta"]) + point.enthalpy + point.shift
-        total += self._thermostat.energy() - self.bias_work
-        if self.pressure_au is not None:
-            total += 0.5 * self._piston**2 / self._piston_mass + self._barostat.energy()
-        return total
+        """Return K + H + dH + piston and baths - work of the bias updates, eV."""
+        point, integrator = self.point, self.integrator
+        own = 0.5 * integrator.twice_kinetic() + point.enthalpy + point.shift
+        return own + integrator.energy() - self.bias_work
 
     def get_temperature(self) -> float:
-        """Return the kinetic temperature with N_f = 3N - 3, K; it stays at T0 under any bias."""
-        return self._twice_kinetic(self.atoms.arrays["momenta"]) / (self.n_dof * KB)
+        """Return the kinetic temperature sum p^2/(m N_f k), K; it stays at T0 under any bias."""
+        return self.integrator.twice_kinetic() / (self.integrator.n_dof * KB)
 
     @property
     def point(self) -> Point:
@@ -367,15 +351,16 @@ class MOMT(RestartableDynamics):
             "tdamp": self.tdamp,
             "pdamp": self.pdamp,
             "chain_length": self.chain_length,
+            "integrator": self._name,
+            "mask": None if self._mask is None else list(self._mask),
+            "shape_limit": self._shape_limit,
         }
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         values = {
             "orders": [order.todict() for order in self.orders],
             "bias": None if self.bias is None else self.bias.todict(),
-            "thermostat": self._thermostat.state(),
-            "barostat": self._barostat.state(),
-            "piston": self._piston,
+            "integrator": self.integrator.state(),
             "bias_work": self.bias_work,
             "n_bias_updates": self.n_bias_updates,
             "outside_in_a_row": self._outside_in_a_row,
@@ -384,9 +369,7 @@ class MOMT(RestartableDynamics):
         return values, {f"bias/{name}": array for name, array in arrays.items()}
 
     def _set_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self._thermostat.set_state(values["thermostat"])
-        self._barostat.set_state(values["barostat"])
-        self._piston = values["piston"]
+        self.integrator.set_state(values["integrator"])
         self.bias_work = values["bias_work"]
         self.n_bias_updates = values["n_bias_updates"]
         self._outside_in_a_row = values["outside_in_a_row"]
@@ -417,9 +400,18 @@ def _as_orders(
     return orders
 
 
-def _exprel(x: float) -> float:
-    """Return (e^x - 1)/x, 1 at x = 0."""
-    return math.expm1(x) / x if x != 0.0 else 1.0
+def _choose_integrator(name: str | None, pressure_au: float | None) -> str:
+    """Return the integrator's name after checking that it fits the ensemble."""
+    chosen = default_integrator(pressure_au) if name is None else name
+    if cell_moves(chosen) == (pressure_au is None):
+        raise InputError(
+            f"{chosen} {'moves the cell' if pressure_au is None else 'keeps the cell'}",
+            where="integrator",
+            expected="a pressure" if pressure_au is None else "no pressure (pressure_au=None)",
+            got=f"pressure_au={pressure_au}",
+            do="give the pressure, 1.0 * units.bar" if pressure_au is None else "or let the cell move",
+        )
+    return chosen
 
 
 def _volume(atoms: Atoms) -> float:
