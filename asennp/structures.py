@@ -1,4 +1,6 @@
-"""Prototype crystals of binary compounds, as ASE objects."""
+"""Prototype crystals of binary compounds and perovskites, as ASE objects."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
@@ -85,3 +87,57 @@ def build_phase(
 def orthorhombic(atoms: Atoms) -> Atoms:
     """Return the right-angled double cell (a, √3 a, c) of a hexagonal crystal with b at 120 degrees to a."""
     return make_supercell(atoms, [[1, 0, 0], [1, 2, 0], [0, 0, 1]])
+
+
+def build_perovskite(
+    formula: str,
+    a: float,
+    c: float | None = None,
+    mode: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+    along: Sequence[int] = (0, 0, 1),
+    repeat: int | tuple[int, int, int] = 1,
+) -> Atoms:
+    """Build a perovskite ABO3 with its right-angled five-atom cell, cubic or polar.
+
+    Atoms of a cell are in the order A (corner), B (centre), O on the faces normal to x, y and z.
+
+    Parameters
+    ----------
+    formula
+        ``"PbTiO3"``: A, B and three of the anion, in this order.
+    a, c
+        Edges, Å; `c` (along z) makes the cell tetragonal.
+    mode
+        Shifts of A, B, the O whose bonds to B lie along the shift, and the other two O, in edges.
+    along
+        Axes that the shifts go along, 0, 1 or -1 each: (0, 0, 1) is tetragonal, (0, 1, 1) orthorhombic,
+        (1, 1, 1) rhombohedral (in a cell still to be relaxed).
+    repeat
+        Supercell.
+    """
+    try:
+        counts = Formula(formula).count()
+        (first, second, anion), numbers = tuple(counts), tuple(counts.values())
+    except ValueError:
+        numbers = ()
+    if numbers != (1, 1, 3):
+        raise InputError("not a perovskite", where="formula", expected="like PbTiO3", got=formula)
+    if not a > 0 or (c is not None and not c > 0):
+        raise InputError("lattice parameters must be positive", where="a, c", got=(a, c))
+    sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    shift_a, shift_b, parallel, across = mode
+    for axis, sign in enumerate(along):
+        shifts = np.array([shift_a, shift_b, *(parallel if k == axis else across for k in range(3))])
+        sites[:, axis] += sign * shifts
+    edges = (a, a, a if c is None else c)
+    atoms = Atoms([first, second, *[anion] * 3], scaled_positions=sites, cell=edges, pbc=True)
+    return atoms.repeat(repeat)
+
+
+def perovskite_born_charges(a: float, b: float, parallel: float, across: float) -> np.ndarray:
+    """Return Born charges (5, 3, 3) of `build_perovskite`'s cell from the four independent ones, e.
+
+    `parallel` is that of O for shifts along its bonds to B, `across` for the other two directions.
+    """
+    oxygen = [np.diag([parallel if k == axis else across for k in range(3)]) for axis in range(3)]
+    return np.array([a * np.eye(3), b * np.eye(3), *oxygen])
