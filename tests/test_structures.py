@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import spglib
 
 from asennp.errors import InputError
 from asennp.neighbors import neighbor_pairs
-from asennp.structures import build_phase, orthorhombic
+from asennp.structures import build_perovskite, build_phase, orthorhombic, perovskite_born_charges
 
 
 def coordination(atoms, cutoff):
@@ -71,3 +72,28 @@ def test_orthorhombic_cell_is_the_same_crystal():
 def test_bad_input(arguments, message):
     with pytest.raises(InputError, match=message):
         build_phase(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("along", "symbol"),
+    [((0, 0, 0), "Pm-3m"), ((0, 0, 1), "P4mm"), ((0, 1, 1), "Amm2"), ((1, 1, 1), "R3m")],
+)
+def test_polar_perovskites_have_their_space_groups(along: tuple[int, int, int], symbol: str) -> None:
+    atoms = build_perovskite("BaTiO3", 4.0, mode=(0.0, 0.015, -0.03, -0.02), along=along)
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    assert spglib.get_spacegroup(cell, symprec=1e-3).split(" ")[0] == symbol
+
+
+def test_perovskite_has_six_oxygens_around_b_and_neutral_born_charges() -> None:
+    atoms = build_perovskite("PbTiO3", 3.9, repeat=2)
+    assert len(atoms) == 40
+    distances = atoms.get_distances(1, [k for k in range(40) if atoms.symbols[k] == "O"], mic=True)
+    assert np.sum(np.isclose(distances, 1.95)) == 6
+    charges = perovskite_born_charges(2.75, 7.16, -5.69, -2.11)
+    assert charges.sum(axis=0) == pytest.approx(np.zeros((3, 3)), abs=1e-12)
+    assert charges[2, 0, 0] == -5.69 and charges[2, 1, 1] == -2.11
+
+
+def test_what_is_no_perovskite_is_said() -> None:
+    with pytest.raises(InputError, match="not a perovskite"):
+        build_perovskite("ZnO", 4.0)
