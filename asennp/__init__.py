@@ -15,6 +15,7 @@ _HOME = {
     "EspressoLabeler": "asennp.calculators.espresso",
     "HybridNNPCalculator": "asennp.calculators.hybrid",
     "SumCalculator": "asennp.calculators.compose",
+    "DeformationMD": "asennp.md.deformation",
     "MOMT": "asennp.md.momt",
     "WangLandauBias": "asennp.md.bias",
     "ReciprocalOrder": "asennp.order",

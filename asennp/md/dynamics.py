@@ -263,7 +263,7 @@ class RestartableDynamics(MolecularDynamics):
         atoms.calc = calculator
         files: dict[str, str | Path | None] = {"trajectory": trajectory, "logfile": logfile}
         for name, output in values["outputs"].items():
-            if files[name] is None and output is not None:
+            if files.get(name) is None and output is not None:
                 files[name] = path.resolve().parent / output["path"]
                 cut_back_to(path.resolve().parent / output["path"], output["mark"])
         if files["logfile"] is None and values["to_screen"]:

@@ -10,6 +10,7 @@ from ase.io import read
 from asennp.calculators.buckingham import BuckinghamCoulomb
 from asennp.errors import InputError
 from asennp.md.bias import WangLandauBias
+from asennp.md.deformation import DeformationMD
 from asennp.md.momt import MOMT
 from asennp.md.restart import rng_from_state, rng_state
 from asennp.md.tensile import TensileMD
@@ -50,8 +51,18 @@ def make_tensile(folder: Path, ending: str) -> TensileMD:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("ending", [".xyz", ".traj"])
-@pytest.mark.parametrize("make", [make_momt, make_tensile])
+def make_uniaxial(folder: Path, ending: str) -> DeformationMD:
+    return DeformationMD(
+        zno(), 1.0 * units.fs, 300, mode="uniaxial", axis=2, strain_step=0.01, steps_per_strain=17,
+        n_equilibration=10, rng=np.random.default_rng(4), loginterval=2, curve=folder / "curve.csv",
+        trajectory=folder / f"run{ending}", logfile=folder / "run.log",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "ending"),
+    [(make_momt, ".xyz"), (make_momt, ".traj"), (make_tensile, ".traj"), (make_uniaxial, ".xyz")],
+)
 def test_halves_make_the_whole(make, ending: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     whole_folder, half_folder = tmp_path / "whole", tmp_path / "half"
     whole_folder.mkdir()
@@ -69,7 +80,7 @@ def test_halves_make_the_whole(make, ending: str, tmp_path: Path) -> None:  # ty
         assert np.array_equal(second.atoms.arrays[name], whole.atoms.arrays[name]), name
     assert np.array_equal(second.atoms.cell.array, whole.atoms.cell.array)
     assert not np.array_equal(whole.atoms.positions, first.atoms.positions)
-    for name in (f"run{ending}", "run.log"):
+    for name in sorted(path.name for path in whole_folder.iterdir()):
         assert (half_folder / name).read_bytes() == (whole_folder / name).read_bytes(), name
     frames = read(half_folder / f"run{ending}", index=":")
     assert len(frames) == STEPS + 1

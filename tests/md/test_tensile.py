@@ -65,7 +65,7 @@ def test_log_and_bad_input(fluid, tmp_path) -> None:  # type: ignore[no-untyped-
     assert columns["tension/GPa"] == pytest.approx(columns["sxx/GPa"], abs=1e-4)
     good = {"timestep": 2 * units.fs, "temperature_K": 300, "rate_A_per_ps": 0.1}
     for change, text in (
-        ({"mode": "uniaxial"}, "plane-strain"),
+        ({"mode": "uniaxal"}, "did you mean 'uniaxial'"),
         ({"axis": 3}, "no such cell vector"),
         ({"rate_A_per_ps": 50.0}, "per ps"),
         ({"temperature_K": 0.02}, "units.kB"),
