@@ -1,7 +1,6 @@
-"""The partial enthalpy dH(H, O): a linear bias for checks, and the Wang-Landau surface."""
+"""The Wang-Landau bias: a surface dH(H, O) that grows where a run has been."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,84 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from asennp.errors import InputError, nearest
+from asennp.errors import InputError
+from asennp.md.partial_enthalpy import Bias, BiasValue, LinearBias
 from asennp.md.restart import read_state, write_state
 from asennp.md.reweight import ReweightResult, log_weights, weighted_mean
-from asennp.md.surface import Axis, evaluate_surface, limit_slope, pad
+from asennp.md.schedule import Schedule
+from asennp.md.surface import Axis, Surface
 from asennp.units import KB
 
-#: dH and its derivatives: alpha = 1 + d dH/dH, gamma_k = d dH/dO_k.
-BiasValue = tuple[float, float, tuple[float, ...]]
-
 _KIND, _VERSION = "asennp-wang-landau", 1
-_SCHEDULES = ("flatness", "constant")
-
-
-class Bias(ABC):
-    """A partial enthalpy dH(H, O): the run samples exp(-(H + dH)/kT0)."""
-
-    n_orders: int
-
-    @abstractmethod
-    def evaluate(self, enthalpy: float, *orders: float) -> BiasValue:
-        """Return dH (eV), alpha = 1 + d dH/dH and gamma_k = d dH/dO_k (eV)."""
-
-    @abstractmethod
-    def todict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the state that belongs into a restart file."""
-        return {}
-
-    def update(self, enthalpy: float, *orders: float) -> None:  # noqa: B027  (a hook)
-        """Learn from a visit; a fixed bias does not."""
-
-    def check(self, temperature_K: float, pressure_au: float | None) -> None:  # noqa: B027  (a hook)
-        """Raise InputError if the bias belongs to another temperature or pressure."""
-
-    @property
-    def frozen(self) -> bool:
-        """Whether `update` leaves dH as it is."""
-        return True
-
-    @property
-    def n_updates(self) -> int:
-        """How often dH was changed."""
-        return 0
-
-    def outside(self, enthalpy: float, *orders: float) -> str | None:
-        """Return the name of the axis on which a point lies off the mesh, if any."""
-        return None
-
-
-class LinearBias(Bias):
-    """dH = c_H H + sum_k c_k O_k.
-
-    With c_H = lambda - 1 alone, averages are those of plain NPT at T0/lambda and the same pressure; with
-    c_k alone it is a linear umbrella.
-
-    Parameters
-    ----------
-    enthalpy
-        c_H.
-    order
-        c_k, eV: a number for one order parameter, a sequence for several, nothing for none.
-    """
-
-    def __init__(self, enthalpy: float = 0.0, order: float | Sequence[float] = ()) -> None:
-        self.enthalpy = float(enthalpy)
-        self.orders = tuple(float(c) for c in np.atleast_1d(np.asarray(order, dtype=float)))
-        self.n_orders = len(self.orders)
-
-    def evaluate(self, enthalpy: float, *orders: float) -> BiasValue:
-        """Return dH, alpha and gamma."""
-        value = self.enthalpy * enthalpy + sum(c * o for c, o in zip(self.orders, orders))
-        return value, 1.0 + self.enthalpy, self.orders
-
-    def todict(self) -> dict[str, Any]:
-        """Return the coefficients."""
-        return {"kind": "linear", "enthalpy": self.enthalpy, "order": list(self.orders)}
 
 
 @dataclass
@@ -135,7 +65,8 @@ class WangLandauBias(Bias):
     Every update adds kT0 ln f exp(-|x_k - x|^2/2w^2) to the node values around the visited point, x in
     units of the node spacings. Afterwards the differences along H are limited so that
     alpha = 1 + d dH/dH stays inside [T0/Tmax, T0/Tmin] everywhere; the force is never clamped and remains
-    an exact gradient.
+    an exact gradient. Beyond the mesh dH goes on as a straight line along H (a canonical run at the edge's
+    temperature) and levels off along the orders; visits there change nothing, see `Surface`.
 
     Parameters
     ----------
@@ -149,19 +80,16 @@ class WangLandauBias(Bias):
         w in node spacings, a number or one an axis. A bump of width w adds about (2.5 w)^d nodes' worth.
     temperature_min_K, temperature_max_K
         Limits of T0/alpha; T0/4 and 2.5 T0 if not given. The timestep must suit modes sqrt(T0/Tmin) stiffer.
-    schedule
-        "flatness": ln f is halved when the histogram is flat over the visited nodes (those not held by the
-        limits of alpha nor within a kernel of an edge), and follows N_visited/t once that is larger.
-        "constant": ln f stays; such a run explores.
-    flatness
-        Least visited node over the mean that counts as flat.
-    check_interval
-        Updates between two looks at the flatness.
+    schedule, flatness, check_interval
+        "flatness", "1/t" or "constant" (such a run explores), see `Schedule`. Nodes that are held by the
+        limits of alpha or lie within a kernel of an edge never become even and do not count.
 
-    References
+    Attributes
     ----------
-    Wang, Landau, Phys. Rev. Lett. 86 (2001) 2050, doi:10.1103/PhysRevLett.86.2050; 1/t: Belardinelli,
-    Pereyra, Phys. Rev. E 75 (2007) 046701, doi:10.1103/PhysRevE.75.046701.
+    state
+        `WangLandauState`: what has been learned.
+    record
+        Set to a list to have every visit, on the mesh or off it, appended as (H, O, ...).
     """
 
     def __init__(
@@ -193,20 +121,14 @@ class WangLandauBias(Bias):
                 expected="0 < Tmin <= T0 <= Tmax",
                 got=(self.temperature_min_K, self.temperature_K, self.temperature_max_K),
             )
-        if schedule not in _SCHEDULES:
-            raise InputError(
-                "unknown schedule", where="schedule", got=schedule, do=nearest(schedule, _SCHEDULES)
-            )
-        self.schedule, self.flatness, self.check_interval = schedule, float(flatness), int(check_interval)
+        self.schedule = Schedule(schedule, float(ln_f), float(flatness), int(check_interval))
         self.kernel_width = tuple(float(w) for w in np.broadcast_to(kernel_width, len(self.axes)))
-        if not (ln_f > 0.0 and min(self.kernel_width) > 0.0):
-            raise InputError("must be positive", where="ln_f, kernel_width", got=(ln_f, self.kernel_width))
-        shape = tuple(axis.n for axis in self.axes)
-        empty = np.zeros(shape, dtype=np.int64)
-        self.state = WangLandauState(np.zeros(shape), empty, empty.copy(), float(ln_f))
-        self._nodes = [np.linspace(axis.low, axis.high, axis.n) for axis in self.axes]
-        self._initial_ln_f = float(ln_f)
-        self._padded = pad(self.state.coefficients)
+        if not min(self.kernel_width) > 0.0:
+            raise InputError("must be positive", where="kernel_width", got=self.kernel_width)
+        self.surface = Surface(self.axes)
+        empty = np.zeros(self.surface.coefficients.shape, dtype=np.int64)
+        self.state = WangLandauState(self.surface.coefficients, empty, empty.copy(), float(ln_f))
+        self.record: list[tuple[float, ...]] | None = None
 
     @property
     def frozen(self) -> bool:
@@ -236,12 +158,11 @@ class WangLandauBias(Bias):
                 "another mesh", where="coefficients", expected=self.state.coefficients.shape, got=values.shape
             )
         self.state.coefficients[...] = values
-        self._limit(0)
-        self._padded = pad(self.state.coefficients)
+        self.state.n_limited += self.surface.limit(*self._limits())
 
     def evaluate(self, enthalpy: float, *orders: float) -> BiasValue:
         """Return dH, alpha and gamma, an exact gradient on and off the mesh."""
-        value, slopes = evaluate_surface(self._padded, self.axes, (enthalpy, *orders))
+        value, slopes = self.surface.evaluate((enthalpy, *orders))
         return value, 1.0 + slopes[0], tuple(slopes[1:])
 
     def outside(self, enthalpy: float, *orders: float) -> str | None:
@@ -272,25 +193,21 @@ class WangLandauBias(Bias):
     def update(self, enthalpy: float, *orders: float) -> None:
         """Count a visit and, unless frozen, raise dH around it by kT0 ln f."""
         state, point = self.state, (enthalpy, *orders)
+        if self.record is not None:
+            self.record.append(point)
         if self.outside(*point) is not None:
             state.n_outside += 1
             return
-        scaled = [(x - axis.low) / axis.spacing for axis, x in zip(self.axes, point)]
+        scaled = tuple((x - axis.low) / axis.spacing for axis, x in zip(self.axes, point))
         node = tuple(round(x) for x in scaled)
         state.histogram[node] += 1
         state.visits[node] += 1
         if state.frozen:
             return
-        bump = np.array(KB * self.temperature_K * state.ln_f)
-        for axis, x, width in zip(self.axes, scaled, self.kernel_width):
-            distance = (np.arange(axis.n) - x) / width
-            bump = np.multiply.outer(bump, np.where(np.abs(distance) < 4.0, np.exp(-0.5 * distance**2), 0.0))
-        state.coefficients += bump
-        self._limit(node[0])
-        self._padded = pad(state.coefficients)
+        height = KB * self.temperature_K * state.ln_f
+        state.n_limited += self.surface.raise_around(scaled, self.kernel_width, height, self._limits())
         state.n_updates += 1
-        if self.schedule == "flatness":
-            self._advance()
+        self._advance()
 
     def _limits(self) -> tuple[float, float]:
         """Return the range of neighbours' differences along H that alpha's limits allow."""
@@ -298,10 +215,6 @@ class WangLandauBias(Bias):
         lowest = spacing * (self.temperature_K / self.temperature_max_K - 1.0)
         highest = spacing * (self.temperature_K / self.temperature_min_K - 1.0)
         return lowest, highest
-
-    def _limit(self, start: int) -> None:
-        """Keep alpha = 1 + d dH/dH inside [T0/Tmax, T0/Tmin], from the node `start` along H outward."""
-        self.state.n_limited += limit_slope(self.state.coefficients, start, *self._limits())
 
     def _free(self) -> np.ndarray:
         """Tell where visits can become even: alpha not held by its limits, no edge within a kernel."""
@@ -316,16 +229,19 @@ class WangLandauBias(Bias):
         return free
 
     def _advance(self) -> None:
-        """Lower ln f: halves on a flat histogram first, N_visited/t once that is the larger."""
-        state = self.state
-        if state.one_over_t:
-            state.ln_f = np.count_nonzero(state.visits) / state.n_updates
-        elif state.n_updates % self.check_interval == 0:
-            visited = state.histogram[(state.visits > 0) & self._free()]
-            if len(visited) and visited.min() >= self.flatness * visited.mean():
-                state.ln_f *= 0.5
-                state.histogram[...] = 0
-                state.one_over_t = bool(state.ln_f <= np.count_nonzero(state.visits) / state.n_updates)
+        """Lower ln f by the schedule."""
+        state, rule = self.state, self.schedule
+        if rule.name == "constant":
+            return
+        if rule.name == "1/t" or state.one_over_t:
+            state.ln_f = min(rule.ln_f, rule.one_over_t(state.visits, state.n_updates))
+        elif state.n_updates % rule.check_interval == 0 and rule.is_flat(state.histogram, self._counted):
+            state.ln_f *= 0.5
+            state.histogram[...] = 0
+            state.one_over_t = state.ln_f <= rule.one_over_t(state.visits, state.n_updates)
+
+    def _counted(self) -> np.ndarray:
+        return (self.state.visits > 0) & self._free()
 
     def reweight(
         self,
@@ -370,7 +286,7 @@ class WangLandauBias(Bias):
         energy, volume = np.asarray(energy, dtype=float), np.asarray(volume, dtype=float)
         columns = np.asarray(orders, dtype=float).reshape(len(energy), self.n_orders)
         enthalpy = energy + sampled_pressure * volume
-        shift = np.array([self.evaluate(h, *row)[0] for h, row in zip(enthalpy.tolist(), columns.tolist())])
+        shift = self.surface.evaluate_many(np.column_stack([enthalpy, columns]))[0]
         weights = log_weights(
             energy,
             volume,
@@ -408,13 +324,13 @@ class WangLandauBias(Bias):
             "kind": "wang-landau",
             "axes": [axis.todict() for axis in self.axes],
             "temperature_K": self.temperature_K,
-            "ln_f": self._initial_ln_f,
+            "ln_f": self.schedule.ln_f,
             "kernel_width": list(self.kernel_width),
             "temperature_min_K": self.temperature_min_K,
             "temperature_max_K": self.temperature_max_K,
-            "schedule": self.schedule,
-            "flatness": self.flatness,
-            "check_interval": self.check_interval,
+            "schedule": self.schedule.name,
+            "flatness": self.schedule.flatness,
+            "check_interval": self.schedule.check_interval,
             "state": scalars,
         }
 
@@ -432,8 +348,12 @@ class WangLandauBias(Bias):
             getattr(bias.state, name)[...] = array
         for name, value in values["state"].items():
             setattr(bias.state, name, value)
-        bias._padded = pad(bias.state.coefficients)
+        bias.surface.refresh()
         return bias
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by what the file holds: arrays of the state are views of the surface."""
+        return type(self).from_dict, (self.todict(), self.arrays())
 
     def save(self, path: str | Path) -> Path:
         """Write the bias to one file, atomically."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asennp.errors import InputError
+from asennp.md.kernels_surface import evaluate_points, raise_around
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ class Axis:
         """Distance of two nodes."""
         return (self.high - self.low) / (self.n - 1)
 
+    @property
+    def nodes(self) -> np.ndarray:
+        """The nodes, (n,)."""
+        return np.linspace(self.low, self.high, self.n)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the cells around the nodes, (n + 1,); the outer ones reach half a spacing beyond."""
+        return self.low + self.spacing * (np.arange(self.n + 1) - 0.5)
+
     def contains(self, value: float) -> bool:
         """Tell whether a value lies on the mesh."""
         return self.low <= value <= self.high
@@ -48,106 +59,119 @@ class Axis:
         return {"name": self.name, "low": self.low, "high": self.high, "n": self.n}
 
 
-def evaluate_surface(
-    padded: np.ndarray, axes: tuple[Axis, ...], point: tuple[float, ...]
-) -> tuple[float, list[float]]:
-    """Return the value of a surface and its exact gradient at a point.
+class Surface:
+    """f(x) = sum_k c_k prod_a B3((x_a - x_k)/h_a) on a mesh, with exact slopes on and off it.
 
-    Inside the mesh f(x) = sum_k c_k prod_a B3((x_a - x_k)/h_a): C2, and every slope is a convex combination
-    of differences of neighbouring coefficients. Beyond an edge at x_c of the first axis (enthalpy) it goes on
-    linearly, f(x_c) + (x - x_c) f'(x_c), so the slope is frozen. Beyond an edge of another axis it levels off
-    smoothly, within a third of a spacing: there too the slope along the enthalpy stays a convex combination
-    of coefficient differences, hence within its limits. Mixed derivatives included.
+    Inside the mesh f is C2, and every slope is a convex combination of differences of neighbouring
+    coefficients. Beyond an edge x_c of the first axis (enthalpy) it goes on linearly,
+    f(x_c) + (x - x_c) f'(x_c): the slope is frozen. Beyond an edge of another axis it levels off
+    smoothly, within a third of a spacing: nothing pushes there, and there too the slope along the
+    enthalpy stays a convex combination of differences along it, hence within their limits. A straight
+    line there would not: its slope along the enthalpy grows without bound where two columns differ.
 
     Parameters
     ----------
-    padded
-        Coefficients with one ghost node at both ends of each axis, see `pad`.
     axes
         The mesh.
-    point
-        One value an axis.
-    """
-    bases = []
-    corner = []
-    for number, (axis, x) in enumerate(zip(axes, point)):
-        spacing = axis.spacing
-        inside = min(max(x, axis.low), axis.high)
-        u = (inside - axis.low) / spacing
-        k = min(int(u), axis.n - 2)
-        corner.append(slice(k, k + 4))
-        weights, slopes = _cubic_basis(u - k, spacing)
-        beyond = x - inside
-        if beyond != 0.0:
-            reach, rate = (beyond, 1.0) if number == 0 else _level_off(beyond, spacing / 3.0)
-            weights = [w + reach * s for w, s in zip(weights, slopes)]
-            slopes = [rate * s for s in slopes]
-        bases.append(np.array((weights, slopes)))
-    block = padded[tuple(corner)]
-    for basis in bases:
-        # contract the leading axis into (value, slope) and put that pair last: mixed derivatives come along
-        block = (basis @ block.reshape(4, -1)).T
-    flat = block.reshape(-1).tolist()
-    return flat[0], [flat[1 << (len(axes) - 1 - number)] for number in range(len(axes))]
 
-
-def _cubic_basis(t: float, spacing: float) -> tuple[list[float], list[float]]:
-    """Return the four B-spline weights at 0 <= t <= 1 between two nodes, and their slopes."""
-    s = 1.0 - t
-    weights = [
-        s * s * s / 6.0,
-        (3.0 * t * t * t - 6.0 * t * t + 4.0) / 6.0,
-        (3.0 * s * s * s - 6.0 * s * s + 4.0) / 6.0,
-        t * t * t / 6.0,
-    ]
-    half = 0.5 / spacing
-    slopes = [-half * s * s, half * (3.0 * t * t - 4.0 * t), half * (4.0 * s - 3.0 * s * s), half * t * t]
-    return weights, slopes
-
-
-def _level_off(beyond: float, reach: float) -> tuple[float, float]:
-    """Return a distance that saturates at `reach`, and its derivative (1 at the edge)."""
-    ratio = 1.0 / (1.0 + abs(beyond) / reach)
-    return beyond * ratio, ratio * ratio
-
-
-def pad(coefficients: np.ndarray) -> np.ndarray:
-    """Add the ghost nodes: a straight line along the enthalpy, level along the other axes.
-
-    Both keep every difference along the enthalpy inside the range of those on the mesh.
-    """
-    padded = np.pad(coefficients, [(0, 0)] + [(1, 1)] * (coefficients.ndim - 1), mode="edge")
-    below = 2.0 * padded[:1] - padded[1:2]
-    above = 2.0 * padded[-1:] - padded[-2:-1]
-    return np.concatenate([below, padded, above])
-
-
-def limit_slope(coefficients: np.ndarray, start: int, lowest: float, highest: float) -> int:
-    """Hold differences along the first axis inside [lowest, highest], in place; return how many moved.
-
-    The sweep goes outward from the node `start`, which stays: nodes that would break the limit are taken
-    along, as far out as need be.
-
-    Parameters
+    Attributes
     ----------
     coefficients
-        Node values, shape (n_enthalpy, ...).
-    start
-        Index along the first axis the sweep starts from.
-    lowest, highest
-        Limits of c_{k+1} - c_k, eV.
+        c_k, shape (n_enthalpy, n_order, ...): a view; call `refresh` after changing it.
     """
-    rows = coefficients.reshape(len(coefficients), -1)
-    moved = 0
-    for k in range(start + 1, len(rows)):
-        moved += _clip(rows[k], rows[k - 1] + lowest, rows[k - 1] + highest)
-    for k in range(start - 1, -1, -1):
-        moved += _clip(rows[k], rows[k + 1] - highest, rows[k + 1] - lowest)
-    return moved
 
+    def __init__(self, axes: tuple[Axis, ...]) -> None:
+        self.axes = axes
+        self._padded = np.zeros([axis.n + 2 for axis in axes])
+        self._flat = self._padded.reshape(-1)
+        self.coefficients = self._padded[(slice(1, -1),) * len(axes)]
+        self._counts = np.array([axis.n for axis in axes])
+        self._lows = np.array([axis.low for axis in axes])
+        self._spacings = np.array([axis.spacing for axis in axes])
+        self._point, self._value = np.empty((1, len(axes))), np.empty(1)
+        self._slopes = np.empty((1, len(axes)))
 
-def _clip(row: np.ndarray, low: np.ndarray, high: np.ndarray) -> int:
-    held = np.minimum(np.maximum(row, low), high)
-    count = int(np.count_nonzero(held != row))
-    row[...] = held
-    return count
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle mesh and coefficients: views would come apart."""
+        return {"axes": self.axes, "coefficients": self.coefficients}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Surface.__init__(self, state["axes"])
+        self.coefficients[...] = state["coefficients"]
+        self.refresh()
+
+    def evaluate(self, point: tuple[float, ...]) -> tuple[float, list[float]]:
+        """Return the value and the slopes at one point."""
+        self._point[0] = point
+        evaluate_points(
+            self._flat, self._counts, self._lows, self._spacings, self._point, self._value, self._slopes
+        )
+        return self._value.item(), self._slopes[0].tolist()
+
+    def evaluate_many(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return values (n,) and slopes (n, d) at points (n, d)."""
+        points = np.ascontiguousarray(points, dtype=float)
+        values, slopes = np.empty(len(points)), np.empty(points.shape)
+        evaluate_points(self._flat, self._counts, self._lows, self._spacings, points, values, slopes)
+        return values, slopes
+
+    def refresh(self) -> None:
+        """Renew the ghost nodes: a straight line along the enthalpy, level along the other axes.
+
+        Both keep every difference along the enthalpy inside the range of those on the mesh.
+        """
+        padded = self._padded
+        padded[0] = 2.0 * padded[1] - padded[2]
+        padded[-1] = 2.0 * padded[-2] - padded[-3]
+        for axis in range(1, padded.ndim):
+            self._level(axis)
+
+    def _level(self, axis: int) -> None:
+        across = np.moveaxis(self._padded, axis, 0)
+        across[0], across[-1] = across[1], across[-2]
+
+    def raise_around(
+        self,
+        scaled: tuple[float, ...],
+        widths: tuple[float, ...],
+        height: float,
+        limits: tuple[float, float],
+    ) -> int:
+        """Add a Gaussian to the coefficients, then hold differences along the enthalpy inside `limits`.
+
+        The work is local: only lines of nodes along the enthalpy within four widths are touched.
+
+        Parameters
+        ----------
+        scaled
+            The point in node spacings from the low edges.
+        widths
+            Width of the Gaussian in node spacings, one an axis.
+        height
+            eV.
+        limits
+            Least and largest difference of neighbours along the enthalpy, eV.
+
+        Returns
+        -------
+        How many nodes the limits moved.
+        """
+        at, reach = np.array(scaled), np.array(widths)
+        moved = raise_around(self._flat, self._counts, at, reach, height, *limits)
+        for axis in range(1, len(self.axes)):
+            if scaled[axis] < 4.0 * widths[axis] or scaled[axis] > self.axes[axis].n - 1 - 4.0 * widths[axis]:
+                self._level(axis)
+        return int(moved)
+
+    def limit(self, lowest: float, highest: float) -> int:
+        """Hold all differences along the enthalpy inside [lowest, highest]; return how many nodes moved.
+
+        The sweep goes upward from the lowest node of each line, which stays.
+        """
+        rows, moved = self.coefficients, 0
+        for k in range(1, len(rows)):
+            held = np.clip(rows[k], rows[k - 1] + lowest, rows[k - 1] + highest)
+            moved += int(np.count_nonzero(held != rows[k]))
+            rows[k] = held
+        self.refresh()
+        return moved

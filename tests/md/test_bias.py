@@ -1,5 +1,8 @@
 """The bias surface: exact gradients, smoothness, slope limits, schedules, files, reweighting."""
 
+import pickle
+import time
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +94,75 @@ def test_limits_take_the_neighbours_along_but_not_the_peak() -> None:
     np.testing.assert_allclose(np.diff(values[10:]), -0.5)  # down to T0/Tmax - 1 = -1/2
 
 
+@pytest.mark.parametrize("n_orders", [0, 1, 2, 3])
+def test_local_updates_are_the_sum_of_bumps_with_global_limits(n_orders: int) -> None:
+    axes = [H_AXIS, *ORDER_AXES[:n_orders], ("other", 0.0, 5.0, 6)][: n_orders + 1]
+    bias = WangLandauBias(axes, 2000, ln_f=8.0, kernel_width=1.3)
+    rng = np.random.default_rng(n_orders)
+    lows = np.array([axis.low for axis in bias.axes])
+    spacings = np.array([axis.spacing for axis in bias.axes])
+    counts = np.array([axis.n for axis in bias.axes])
+    expected = np.zeros(counts)
+    lowest, highest = bias._limits()
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in counts], indexing="ij"), axis=-1)
+    for _ in range(60):
+        scaled = (counts - 1) * rng.random(len(counts))
+        bias.update(*(lows + scaled * spacings))
+        distance = (index - scaled) / 1.3
+        bump = np.exp(-0.5 * (distance**2).sum(axis=-1)) * np.all(np.abs(distance) < 4.0, axis=-1)
+        expected += KB * 2000 * 8.0 * bump
+        start = round(scaled[0])
+        for k in range(start + 1, counts[0]):
+            expected[k] = np.clip(expected[k], expected[k - 1] + lowest, expected[k - 1] + highest)
+        for k in range(start - 1, -1, -1):
+            expected[k] = np.clip(expected[k], expected[k + 1] - highest, expected[k + 1] - lowest)
+    assert bias.state.n_limited > 0
+    np.testing.assert_allclose(bias.state.coefficients, expected, rtol=0, atol=1e-9)
+    before = bias.surface._padded.copy()
+    bias.surface.refresh()
+    np.testing.assert_array_equal(bias.surface._padded, before)  # the ghosts were kept up to date
+
+
+def test_a_large_mesh_costs_no_more_than_a_small_one() -> None:
+    def seconds(n: int) -> float:
+        axes = [("enthalpy", 0.0, 1.0, n), ("a", 0.0, 1.0, n), ("b", 0.0, 1.0, n)]
+        bias = WangLandauBias(axes, 2000, ln_f=1e-3, schedule="constant")
+        rng, best = np.random.default_rng(1), np.inf
+        for _ in range(7):
+            began = time.perf_counter()
+            for _ in range(40):
+                point = tuple(rng.uniform(0.3, 0.7, 3))
+                bias.update(*point)
+                bias.evaluate(*point)
+            best = min(best, time.perf_counter() - began)
+        return best / 40
+
+    seconds(12)  # compiles
+    small, large = seconds(20), seconds(80)
+    assert large < 4 * small  # 64 times the nodes
+    assert large < 2e-3
+
+
+@pytest.mark.parametrize("copy", [deepcopy, lambda bias: pickle.loads(pickle.dumps(bias))])
+def test_copies_are_whole(copy) -> None:  # type: ignore[no-untyped-def]
+    bias = learned(2)
+    again = copy(bias)
+    for one in (bias, again):
+        one.update(-40.0, 4.0, 110.0)
+    assert again.evaluate(-40.3, 4.2, 111.0) == bias.evaluate(-40.3, 4.2, 111.0)
+    assert np.array_equal(again.state.coefficients, bias.state.coefficients)
+    again.update(-40.0, 4.0, 110.0)
+    assert again.evaluate(-40.3, 4.2, 111.0) != bias.evaluate(-40.3, 4.2, 111.0)
+
+
+def test_many_points_at_once_are_the_same_to_the_bit() -> None:
+    bias = learned(2)
+    points = np.random.default_rng(3).uniform((-60, -2, 90), (-20, 11, 140), size=(200, 3))
+    values, slopes = bias.surface.evaluate_many(points)
+    for point, value, slope in zip(points, values, slopes):
+        assert bias.surface.evaluate(tuple(point)) == (value, slope.tolist())
+
+
 def test_wang_landau_learns_a_known_density_of_states() -> None:
     # independent walker on n(H) ~ H^4 at T0: dH must become kT0 ln n - H + const
     bias = WangLandauBias(
@@ -129,6 +201,25 @@ def test_one_over_t_follows_the_halves() -> None:
     assert set(np.round(-np.log2(np.array(history[:300]) / 8.0), 9)) <= set(range(20))
     assert bias.state.one_over_t
     assert bias.ln_f == pytest.approx(21 / (63 * 40))
+
+
+def test_one_over_t_from_the_start() -> None:
+    bias = WangLandauBias([H_AXIS], 2000, ln_f=0.25, schedule="1/t")
+    for k in range(21 * 10):
+        bias.update(-50.0 + k % 21)
+        assert bias.ln_f == pytest.approx(min(0.25, min(k + 1, 21) / (k + 1)))
+
+
+def test_rare_corners_do_not_hold_up_the_flatness() -> None:
+    for ragged, halved in ((1, True), (3, False)):
+        axes = [("enthalpy", 0.0, 39.0, 40)]
+        bias = WangLandauBias(axes, 2000, ln_f=1e-6, check_interval=4000, temperature_max_K=1e6)
+        nodes = np.r_[np.arange(40).repeat(100 - 2 * ragged), np.arange(10, 10 + ragged)][:4000]
+        rare = set(range(10, 10 + ragged))
+        visits = [k for k in nodes if k not in rare] + sorted(rare)
+        for k in (visits * 2)[:4000]:
+            bias.update(float(k))
+        assert (bias.ln_f < 1e-6) is halved
 
 
 def test_constant_schedule_and_freezing() -> None:
