@@ -3,27 +3,36 @@
 A calculator that computes in single precision is asked for double precision (`asennp.evaluate.precision`).
 """
 
+from asennp.evaluate.born import BornCharges, model_born_charges
 from asennp.evaluate.committee import Interval, compare, compute_interval
 from asennp.evaluate.elastic import ElasticResult, compute_elastic
 from asennp.evaluate.eos import EosResult, TransitionResult, compute_eos, compute_transition_pressure
 from asennp.evaluate.formation import FormationResult, compute_formation
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
 from asennp.evaluate.parity import Errors, ParityResult, Predictions, compute_parity, predict
+from asennp.evaluate.phonons import ImaginaryMode, PhononResult, compute_phonons
+from asennp.evaluate.quasiharmonic import QuasiharmonicResult, compute_quasiharmonic
+from asennp.evaluate.sound import christoffel_velocities
 from asennp.evaluate.stability import StabilityResult, compute_stability
 from asennp.evaluate.tensile import TensileResult, compute_tensile
 
 __all__ = [
+    "BornCharges",
     "ElasticResult",
     "EosResult",
     "Errors",
     "FormationResult",
+    "ImaginaryMode",
     "Interval",
     "LatticeResult",
     "ParityResult",
+    "PhononResult",
     "Predictions",
+    "QuasiharmonicResult",
     "StabilityResult",
     "TensileResult",
     "TransitionResult",
+    "christoffel_velocities",
     "compare",
     "compute_elastic",
     "compute_eos",
@@ -31,8 +40,11 @@ __all__ = [
     "compute_interval",
     "compute_lattice",
     "compute_parity",
+    "compute_phonons",
+    "compute_quasiharmonic",
     "compute_stability",
     "compute_tensile",
     "compute_transition_pressure",
+    "model_born_charges",
     "predict",
 ]

@@ -4,6 +4,7 @@ from asennp.report.charge import plot_sweeps
 from asennp.report.learning import plot_curves, plot_scores, plot_stages
 from asennp.report.mechanics import plot_eos, plot_stability, plot_stress_strain
 from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_properties
+from asennp.report.phonons import plot_phonons, plot_quasiharmonic, plot_thermal
 from asennp.report.sampling import plot_map, plot_walkers
 from asennp.report.structures import plot_structures
 
@@ -14,12 +15,15 @@ __all__ = [
     "plot_map",
     "plot_methods",
     "plot_parity",
+    "plot_phonons",
     "plot_properties",
+    "plot_quasiharmonic",
     "plot_scores",
     "plot_stability",
     "plot_stages",
     "plot_stress_strain",
     "plot_structures",
     "plot_sweeps",
+    "plot_thermal",
     "plot_walkers",
 ]
