@@ -14,6 +14,8 @@ _HOME = {
     "EAM": "asennp.calculators.eam",
     "EspressoLabeler": "asennp.calculators.espresso",
     "HybridNNPCalculator": "asennp.calculators.hybrid",
+    "PQEqCalculator": "asennp.calculators.pqeq",
+    "D3Calculator": "asennp.calculators.dispersion",
     "SumCalculator": "asennp.calculators.compose",
     "DeformationMD": "asennp.md.deformation",
     "MOMT": "asennp.md.momt",

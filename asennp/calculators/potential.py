@@ -12,6 +12,7 @@ import yaml
 from scipy.optimize import brentq
 
 from asennp.electrostatics.charges import check_charges
+from asennp.electrostatics.pqeq_parameters import DEFAULT as PQEQ
 from asennp.errors import InputError, nearest
 from asennp.units import COULOMB_EV_A
 
@@ -147,11 +148,10 @@ def _read_pairs(
 
 
 def known_potentials() -> list[str]:
-    """Return the names of the shipped potentials."""
+    """Return the names of the shipped Buckingham potentials."""
     folder = resources.files("asennp.data").joinpath("potentials")
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return sorted(name for name in names if name != PQEQ)
 
 
 def load_potential(potential: "str | Path | Mapping[str, Any] | Potential") -> Potential:

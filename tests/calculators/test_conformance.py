@@ -20,7 +20,14 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.eam import EAM as ReferenceEAM
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from asennp import EAM, BuckinghamCoulomb, CoulombCalculator, HybridNNPCalculator, SumCalculator
+from asennp import (
+    EAM,
+    BuckinghamCoulomb,
+    CoulombCalculator,
+    HybridNNPCalculator,
+    PQEqCalculator,
+    SumCalculator,
+)
 from asennp.calculators.dispersion import D3Calculator
 from asennp.errors import InputError
 from asennp.models import AEVSettings, AtomicNetworks, Model, NetworkSettings
@@ -123,6 +130,12 @@ def dispersion() -> Calculator:
     return D3Calculator("pbe")
 
 
+def polarizable() -> Calculator:
+    """Short range, polarizable electrostatics and dispersion."""
+    short = BuckinghamCoulomb("zno-lewis-catlow", coulomb=False, cutoff=7.0, switch=1.0)
+    return SumCalculator([short, PQEqCalculator(accuracy=1e-10, tolerance=1e-10), dispersion()])
+
+
 CASES = {
     "buckingham-coulomb": Case(lambda: BuckinghamCoulomb("zno-lewis-catlow", accuracy=1e-10), smooth=False),
     "buckingham-coulomb-loose": Case(
@@ -142,6 +155,17 @@ CASES = {
     "coulomb-torch": Case(lambda: CoulombCalculator(CHARGES, method="torch-pme", accuracy=1e-10)),
     "sum": Case(both),
     "dispersion": Case(dispersion, tolerance=1e-7, gradient=1e-6, every_species=True),
+    "pqeq": Case(lambda: PQEqCalculator(accuracy=1e-10, tolerance=1e-10), every_species=True),
+    "pqeq-taper": Case(
+        lambda: PQEqCalculator(periodic="taper", tolerance=1e-10),
+        step=0.3,
+        tolerance=5e-8,
+        every_species=True,
+    ),
+    "pqeq-iterative": Case(
+        lambda: PQEqCalculator(solver="iterative", accuracy=1e-10, tolerance=1e-10), every_species=True
+    ),
+    "polarizable": Case(polarizable, tolerance=1e-7, gradient=1e-6),
     "hybrid": Case(lambda: network(CHARGES, 3, "float64"), step=0.1),
     "hybrid-short": Case(lambda: network({}, 1, "float64"), step=0.1),
     "hybrid-single-precision": Case(lambda: network(CHARGES, 2, "float32"), tolerance=2e-5, smooth=False),
