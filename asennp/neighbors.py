@@ -15,7 +15,10 @@ import numpy as np
 from ase.geometry import complete_cell
 
 from asennp.errors import InputError
+from asennp.kernels_neighbors import list_holds, near_pairs
 
+#: A list that lasted fewer calls than this is filtered from a wide one next time; skins of the two, in skins.
+_SHORT_LIVED, _MELT_SKIN, _WIDE_SKIN = 100, 0.5, 2.5
 #: Cells of a smaller volume per atom (Å^3) are refused: nothing physical is so dense.
 SMALLEST_VOLUME_PER_ATOM = 1e-3
 
@@ -201,6 +204,26 @@ def neighbor_pairs(
     return Pairs(i, j, shifts, vectors, distances)
 
 
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """Pairs that were closer than `reach` when the atoms were at `positions` in `cell`."""
+
+    rows: Rows
+    reach: float
+    positions: np.ndarray
+    cell: np.ndarray
+    inverse: np.ndarray
+    pbc: np.ndarray
+
+    def holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, wanted: float) -> bool:
+        """Tell whether every pair closer than `wanted` is still listed."""
+        if len(positions) != len(self.positions) or list(pbc) != list(self.pbc):
+            return False
+        if not self.pbc.all():
+            cell = complete_cell(cell) if self.pbc.any() else np.eye(3)
+        return bool(list_holds(positions, self.positions, self.inverse, cell, self.reach, wanted))
+
+
 class VerletPairs:
     """A half list with a skin, reused while no pair can have come inside the cut-off.
 
@@ -208,6 +231,9 @@ class VerletPairs:
     further displacements (their mean taken out), every pair left out of the list is still longer than
     σ_min(F) (cutoff + skin) - 2 max|u|, with σ_min(F) >= 1 - |F - 1|. The list is made anew before
     that falls below the cut-off; strain counts as well as motion.
+
+    Where lists last only some tens of calls, as in a melt, the search goes further out, and the list is
+    filtered from that wide one, in its order, as long as the wide one holds. Crystals never need it.
 
     The list holds pairs beyond the cut-off: skip them.
 
@@ -220,12 +246,12 @@ class VerletPairs:
     def __init__(self, cutoff: float, skin: float = 1.2) -> None:
         self.cutoff = float(cutoff)
         self.skin = float(skin)
-        self.n_builds = 0
+        #: Searches so far, and lists made, by search or from the wide list.
+        self.n_searches = self.n_builds = 0
         self._pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._rows: Rows | None = None
-        self._positions = np.empty((0, 3))
-        self._cell = np.empty((3, 3))
-        self._pbc = np.zeros(3, bool)
+        self._listed: _Listed | None = None
+        self._wide: _Listed | None = None
+        self._calls = 0
 
     def __getstate__(self) -> dict[str, float | int]:
         """Pickle the settings only: the list itself is made anew."""
@@ -245,25 +271,34 @@ class VerletPairs:
 
     def rows(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Rows:
         """Return the same pairs as `update`, packed."""
-        if self._rows is None or not self._holds(positions, cell, pbc):
-            self._rows, self._pairs = _find(positions, cell, pbc, self.cutoff + self.skin, full=False), None
-            self._positions, self._cell = np.array(positions, float), np.array(cell, float)
-            self._pbc = np.array(pbc, bool)
+        self._calls += 1
+        if self._listed is None or not self._listed.holds(positions, cell, pbc, self.cutoff):
+            self._listed, self._pairs = self._make(positions, cell, pbc), None
             self.n_builds += 1
-        return self._rows
+            self._calls = 0
+        return self._listed.rows
 
-    def _holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
-        if len(positions) != len(self._positions) or not np.array_equal(pbc, self._pbc):
-            return False
-        if np.array_equal(cell, self._cell) or not self._pbc.any():
-            moved = positions - self._positions
-            slack = self.skin
-        else:
-            deformation = np.linalg.solve(complete_cell(self._cell), complete_cell(cell))
-            moved = positions - self._positions @ deformation
-            strain = float(np.linalg.norm(deformation - np.eye(3)))
-            slack = self.skin - strain * (self.cutoff + self.skin)
-        if slack <= 0.0:
-            return False
-        moved -= moved.mean(axis=0)
-        return float(np.einsum("ia,ia->i", moved, moved).max()) < 0.25 * slack * slack
+    def _make(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> _Listed:
+        """Make the list, from the wide one if lists do not last."""
+        # a list never used twice was for another frame, not for a step of the same run
+        if not 1 < self._calls < _SHORT_LIVED:
+            self._wide = None
+            return self._search(positions, cell, pbc, self.cutoff + self.skin)
+        reach = self.cutoff + _MELT_SKIN * self.skin
+        if self._wide is None or not self._wide.holds(positions, cell, pbc, reach):
+            self._wide = self._search(positions, cell, pbc, self.cutoff + _WIDE_SKIN * self.skin)
+        wide = self._wide.rows
+        near = near_pairs(positions, wide.start, wide.j, wide.code, wide.shifts @ cell, reach)
+        return _listed(Rows(*near, wide.shifts), reach, positions, cell, pbc)
+
+    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, reach: float) -> _Listed:
+        self.n_searches += 1
+        return _listed(_find(positions, cell, pbc, reach, full=False), reach, positions, cell, pbc)
+
+
+def _listed(rows: Rows, reach: float, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> _Listed:
+    """Note where the atoms are and how far the list reaches."""
+    pbc = np.array(pbc, bool)
+    # without periodic directions no cell carries the atoms along
+    whole = np.array(cell, float) if pbc.all() else complete_cell(cell) if pbc.any() else np.eye(3)
+    return _Listed(rows, reach, np.array(positions, float), whole, np.linalg.inv(whole), pbc)

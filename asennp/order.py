@@ -8,10 +8,13 @@ import numpy as np
 from ase import Atoms
 
 from asennp.errors import InputError, nearest
+from asennp.kernels_order import structure_factors
 
 #: Spread of the site spacings along the cell edges, and of the angles (degrees), that a cubic star forgives.
 _SPACING_TOLERANCE = 0.15
 _ANGLE_TOLERANCE = 10.0
+#: Every atom counts.
+_ALL = np.empty(0, dtype=np.int64)
 
 
 class OrderParameter(ABC):
@@ -171,23 +174,10 @@ class ReciprocalOrder(OrderParameter):
 
     def evaluate(self, atoms: Atoms) -> tuple[float, np.ndarray]:
         """Return O and dO/dr_i = (2/(N_g N)) sum_g g [D_g cos(g·r_i) - C_g sin(g·r_i)]."""
-        positions = atoms.positions
-        chosen = self._chosen
-        if chosen is not None:
-            positions = positions[chosen]
-        waves = _inverse(atoms.cell.array) @ self._angles
-        phases = positions @ waves
-        cosines, sines = np.cos(phases), np.sin(phases)
-        cosine_sums, sine_sums = cosines.sum(axis=0), sines.sum(axis=0)
-        value = self._norm * float(cosine_sums @ cosine_sums + sine_sums @ sine_sums)
-        cosines *= sine_sums
-        sines *= cosine_sums
-        cosines -= sines
-        gradient = cosines @ ((2.0 * self._norm) * waves.T)
-        if chosen is not None:
-            full = np.zeros((self.n_atoms, 3))
-            full[chosen] = gradient
-            return value, full
+        chosen = _ALL if self._chosen is None else self._chosen
+        value, gradient = structure_factors(
+            atoms.positions, chosen, _inverse(atoms.cell.array), self._angles, self._norm
+        )
         return value, gradient
 
     def strain_derivative(self, atoms: Atoms) -> np.ndarray:
@@ -210,7 +200,7 @@ class ReciprocalOrder(OrderParameter):
         order = cls(values["vectors"], values["n_atoms"])
         if values["chosen"] is not None:
             order.species = tuple(values["species"])
-            order._chosen = np.array(values["chosen"], dtype=int)
+            order._chosen = np.array(values["chosen"], dtype=np.int64)
             order._norm = 1.0 / (len(order.vectors) * len(order._chosen))
         return order
 

@@ -12,7 +12,7 @@ PACKAGE = Path(asennp.__file__).parent
 RECIPES = Path(asennp.recipes.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"errors", "units", "results", "files", "processes", "progress"},
+    {"errors", "units", "results", "files", "processes", "progress", "kernels_order", "kernels_neighbors"},
     {"models", "electrostatics", "dataset", "order", "neighbors", "structures"},
     {"md", "train", "calculators"},
     {"evaluate"},

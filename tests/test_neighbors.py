@@ -59,9 +59,10 @@ def test_open_directions_need_no_cell_vector():
 
 
 @pytest.mark.parametrize("strain", [0.0, 2e-3, 2e-2])
-def test_verlet_list_never_misses_a_pair(strain):
+@pytest.mark.parametrize("pbc", [np.ones(3, bool), np.array([True, False, True]), np.zeros(3, bool)])
+def test_verlet_list_never_misses_a_pair(strain, pbc):
     rng = np.random.default_rng(8)
-    cell, pbc = CELLS["triclinic"] * 1.5, np.ones(3, bool)
+    cell = CELLS["triclinic"] * 1.5
     positions = rng.random((10, 3)) @ cell
     verlet = VerletPairs(4.0, skin=0.8)
     steps = 60
@@ -78,6 +79,29 @@ def test_verlet_list_never_misses_a_pair(strain):
         cell = cell @ deformation
         positions = positions @ deformation + rng.normal(0.0, 0.03, positions.shape) + 0.5
     assert verlet.n_builds < (steps if strain > 2e-3 else steps // 3)
+
+
+def test_a_melt_filters_its_lists_from_a_wide_one():
+    rng, cell, pbc = np.random.default_rng(8), CELLS["triclinic"] * 1.5, np.ones(3, bool)
+    positions, verlet = rng.random((10, 3)) @ cell, VerletPairs(4.0, skin=1.2)
+    longest = []
+    for _ in range(200):
+        i, j, shifts = verlet.update(positions, cell, pbc)
+        vectors = positions[j] + shifts @ cell - positions[i]
+        distances = np.linalg.norm(vectors, axis=1)
+        exact = neighbor_pairs(positions, cell, pbc, 4.0)
+        near = distances < 4.0
+        for mine, theirs in zip((i, j, shifts), (exact.i, exact.j, exact.shifts)):
+            np.testing.assert_array_equal(mine[near], theirs)
+        longest.append(distances.max())
+        positions = positions + rng.normal(0.0, 0.03, positions.shape)
+    assert verlet.n_searches < verlet.n_builds / 3
+    assert max(longest[:1]) > 5.0 > np.median(longest)  # the working list is shorter than a searched one
+    # a calculator that goes from frame to frame searches each with the usual skin
+    frames = VerletPairs(4.0, skin=1.2)
+    for _ in range(3):
+        frames.update(rng.random((10, 3)) @ cell, cell, pbc)
+    assert (frames.n_builds, frames.n_searches, frames._wide) == (3, 3, None)
 
 
 def test_verlet_list_is_kept_under_a_common_drift_and_remade_for_other_systems():

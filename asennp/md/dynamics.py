@@ -12,7 +12,6 @@ import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.md.md import MolecularDynamics
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from asennp.errors import InputError
 from asennp.md.output import cut_back_to, format_frame, is_extxyz, mark
@@ -20,6 +19,8 @@ from asennp.md.restart import read_state, rng_from_state, rng_state, write_state
 from asennp.units import KB
 
 _VERSION = 2
+#: Places of the full tensor in Voigt's order.
+_VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 
 
 @dataclass(slots=True)
@@ -379,7 +380,7 @@ def _check_start(atoms: Atoms, timestep: float, needs_stress: bool) -> None:
 
 def _full_stress(stress: np.ndarray) -> np.ndarray:
     stress = np.asarray(stress)
-    return stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)
+    return stress if stress.shape == (3, 3) else stress[_VOIGT]
 
 
 def _rebuild_atoms(arrays: dict[str, np.ndarray], info: dict[str, Any]) -> Atoms:

