@@ -12,7 +12,10 @@ PACKAGE = Path(asennp.__file__).parent
 RECIPES = Path(asennp.recipes.__file__).parent
 
 LAYERS: list[set[str]] = [
-    {"errors", "units", "results", "files", "processes", "progress", "kernels_order", "kernels_neighbors"},
+    {
+        *("errors", "units", "results", "files", "processes", "progress", "threads"),
+        *("kernels_order", "kernels_neighbors"),
+    },
     {"models", "electrostatics", "dataset", "order", "neighbors", "structures"},
     {"md", "train", "calculators"},
     {"evaluate"},
@@ -34,6 +37,7 @@ SIBLINGS = {
     ("cli", "recipes"),
     ("results", "files"),
     ("files", "errors"),
+    ("threads", "errors"),
     ("dataset", "structures"),
     ("progress", "files"),
 }

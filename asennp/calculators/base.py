@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from asennp.electrostatics.splitting import CoulombSum, Splitting
 from asennp.errors import InputError, nearest
 
 #: What the results may depend on; other things that atoms carry (tags, momenta...) do not matter.
@@ -65,6 +66,44 @@ class OnePassCalculator(Calculator):
         changed: dict[str, Any] = super().set(**kwargs)
         self.reset()
         return changed
+
+
+class ChargedCalculator(OnePassCalculator):
+    """Calculator with a Coulomb sum, whose splitting can be held through a run.
+
+    Left alone, the splitting (sum, reach, mesh) is chosen anew for each cell, so results depend on the atoms
+    alone. `hold` keeps it; this package's dynamics and strain scans call it, and keep `held` in their
+    restarts.
+    """
+
+    #: Set by the subclass, anew whenever parameters change.
+    splitting: Splitting
+
+    @property
+    def electrostatics(self) -> CoulombSum:
+        """The Coulomb sum of the last calculation, with its settings."""
+        return self.splitting.sum
+
+    def hold(self, atoms: Atoms) -> None:
+        """Evaluate `atoms`, and keep the splitting chosen for them for every cell of as many atoms.
+
+        Where a cell has grown so far that a mesh would miss the accuracy, the choice for that cell is held
+        from there on.
+        """
+        self.splitting.release()
+        self.reset()
+        self.calculate(atoms)
+        self.splitting.hold()
+
+    def held(self) -> dict[str, Any] | None:
+        """Return the splitting that is held, as plain values; None if each cell has its own."""
+        return self.splitting.state()
+
+    def set_held(self, held: dict[str, Any] | None) -> None:
+        """Hold what `held` returned (None: nothing); results of another choice are dropped."""
+        if held != self.held():
+            self.splitting.restore(held)
+            self.reset()
 
 
 def pack_results(

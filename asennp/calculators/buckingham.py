@@ -9,15 +9,15 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 
-from asennp.calculators.base import OnePassCalculator, pack_results
+from asennp.calculators.base import ChargedCalculator, pack_results
 from asennp.calculators.kernels import TABLE_COLUMNS, buckingham
 from asennp.calculators.potential import Potential, inner_maximum, load_potential
 from asennp.electrostatics.charges import assign_charges
-from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.kernels_pairs import tabulated_pairs
-from asennp.electrostatics.pme import PME, prefer_mesh
-from asennp.electrostatics.screened import Settings, all_pairs, mirror, refuse_overlap
+from asennp.electrostatics.pairs import PairCurves, add_tabulated
+from asennp.electrostatics.screened import ScreenedSum, all_pairs, refuse_overlap
 from asennp.electrostatics.slab import add_dipole_term, is_slab, pad_slab
+from asennp.electrostatics.splitting import Splitting
+from asennp.electrostatics.sums import ChargedCell, Sums
 from asennp.electrostatics.table import (
     TABLE_ACCURACY,
     TABLE_START,
@@ -30,7 +30,7 @@ from asennp.neighbors import VerletPairs, check_geometry
 from asennp.units import COULOMB_EV_A
 
 
-class BuckinghamCoulomb(OnePassCalculator):
+class BuckinghamCoulomb(ChargedCalculator):
     """Buckingham pairs and point charges in one pass.
 
     E = sum over pairs of [A exp(-r/rho) - C/r^6] + Coulomb. The short-range terms end plainly
@@ -55,6 +55,9 @@ class BuckinghamCoulomb(OnePassCalculator):
         At short distance the curve of a pair, bare Coulomb included, turns down without bound. With the
         guard it goes on from its inner maximum as the upward parabola of the same height and curvature
         (C1); `guard_count` counts the pairs it acted on. Without, such a frame is refused.
+    threads
+        Threads of one evaluation; results do not depend on it. Open clusters, accuracies below 1e-9 and
+        frames with close pairs are summed term by term, the pairs in one thread.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class BuckinghamCoulomb(OnePassCalculator):
         "accuracy": 1e-6,
         "switch": None,
         "guard": False,
+        "threads": 1,
     }
 
     def __init__(
@@ -81,6 +85,7 @@ class BuckinghamCoulomb(OnePassCalculator):
         accuracy: float = 1e-6,
         switch: float | None = None,
         guard: bool = False,
+        threads: int = 1,
         **kwargs: Any,
     ) -> None:
         #: Pair evaluations on which the guard has acted, since the calculator was made.
@@ -92,6 +97,7 @@ class BuckinghamCoulomb(OnePassCalculator):
             accuracy=accuracy,
             switch=switch,
             guard=guard,
+            threads=threads,
             **kwargs,
         )
 
@@ -119,10 +125,10 @@ class BuckinghamCoulomb(OnePassCalculator):
                 "not a width", where="switch", expected=f"0 ... {self.cutoff} Å or None", got=width
             )
         self._onset = self.cutoff - width
-        self.electrostatics: Ewald | PME = Ewald(p["accuracy"], self.cutoff)
+        self.splitting = Splitting("auto", p["accuracy"], self.cutoff, p["threads"])
         self._pairs = VerletPairs(self.cutoff)
         #: Tables of the pair curves by alpha and real-space reach of the Coulomb sum.
-        self._curves: dict[tuple[float, float], tuple[np.ndarray, np.ndarray, np.ndarray, int]] = {}
+        self._curves: dict[tuple[float, float], PairCurves] = {}
         species = self.potential.species
         #: Row of the pair table for each atomic number; -1 for species the potential does not know.
         self._kinds = np.full(len(chemical_symbols), -1, np.int32)
@@ -138,7 +144,7 @@ class BuckinghamCoulomb(OnePassCalculator):
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return energies, forces, stress and charges."""
         positions, cell, pbc, numbers = atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers
-        volume = check_geometry(positions, cell, pbc)
+        volume = inside = check_geometry(positions, cell, pbc)
         kinds = self._kinds[numbers]
         if kinds.min() < 0:
             unknown = chemical_symbols[int(numbers[kinds < 0][0])]
@@ -152,72 +158,57 @@ class BuckinghamCoulomb(OnePassCalculator):
         charges = assign_charges(
             numbers, self.potential.charges, background=not coulomb, where=self.potential.name
         )
-        # in root(eV Å), so that products over distances are energies in eV
-        strengths = math.sqrt(COULOMB_EV_A) * charges
         active = coulomb and bool(charges.any())
         slab = active and is_slab(pbc)
         if slab:
-            cell = pad_slab(positions, cell, charges, pbc, self.parameters["accuracy"], self.cutoff)
-            pbc = np.ones(3, bool)
-        inside = abs(float(np.linalg.det(cell))) if slab else volume
-        settings = self._choose(cell, len(positions), inside, pbc) if active else None
-        alpha, reach = (0.0, math.inf) if settings is None else (settings.alpha, settings.real_cutoff)
-        if not active:
-            alpha, reach = 0.0, 0.0
-        out = self._sum_tabulated(positions, cell, pbc, kinds, alpha, reach)
-        if out is None:
-            out = self._sum_pairs(atoms, cell, pbc, kinds, strengths, active, alpha, reach)
-        energies, forces, virial = out
-        if settings is not None:
-            self.electrostatics.add_rest(positions, cell, inside, strengths, energies, forces, virial)
-        mirror(virial)
+            cell = pad_slab(positions, cell, charges, pbc, self.splitting.accuracy, self.cutoff)
+            pbc, inside = np.ones(3, bool), abs(float(np.linalg.det(cell)))
+        alpha, reach, coulomb_sum = 0.0, 0.0, None
+        if active:
+            coulomb_sum = self.splitting.select(cell, len(positions), inside, pbc)
+            settings: Any = coulomb_sum.choose(cell, len(positions), inside, pbc)
+            alpha, reach = (0.0, math.inf) if settings is None else (settings.alpha, settings.real_cutoff)
+        # charges in root(eV Å), so that products over distances are energies in eV
+        charged = ChargedCell(positions, cell, inside, math.sqrt(COULOMB_EV_A) * charges)
+        out = Sums.zeros(len(positions))
+        if not self._add_tabulated(charged, pbc, kinds, alpha, reach, out):
+            out = self._sum_pairs(atoms, charged, pbc, kinds, active, alpha, reach)
+        if isinstance(coulomb_sum, ScreenedSum):
+            coulomb_sum.add_rest(charged, out)
+        out.mirror()
         if slab:
-            add_dipole_term(positions, cell, strengths, atoms.pbc, energies, forces, virial)
-        results = pack_results(energies, forces, virial, volume)
+            add_dipole_term(positions, cell, charged.charges, atoms.pbc, *out)
+        results = pack_results(*out, volume)
         results["charges"] = charges
         return results
 
-    def _choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> Settings | None:
-        """Choose the Coulomb sum and its settings for a cell (None: sum directly)."""
-        accuracy = self.parameters["accuracy"]
-        mesh = np.all(pbc) and prefer_mesh(cell, n_atoms, volume, accuracy, self.cutoff)
-        if mesh != isinstance(self.electrostatics, PME):
-            self.electrostatics = (PME if mesh else Ewald)(accuracy, self.cutoff)
-        return self.electrostatics.choose(cell, n_atoms, volume, pbc)
-
-    def _sum_tabulated(
+    def _add_tabulated(
         self,
-        positions: np.ndarray,
-        cell: np.ndarray,
+        charged: ChargedCell,
         pbc: np.ndarray,
         kinds: np.ndarray,
         alpha: float,
         reach: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Sum all pair terms in one pass over a table; None where that will not do.
+        out: Sums,
+    ) -> bool:
+        """Add all pair terms by tables; return False, with nothing added, where that will not do.
 
         It will not for open clusters, for very high accuracy, or while any pair is close: there the pairs are
         summed term by term. The choice depends on the atoms alone.
         """
-        if self.parameters["accuracy"] < TABLE_ACCURACY or not np.all(pbc):
-            return None
+        if self.splitting.accuracy < TABLE_ACCURACY or not np.all(pbc):
+            return False
         if (alpha, reach) not in self._curves:
             if len(self._curves) >= 8:
                 self._curves.clear()
             self._curves[alpha, reach] = self._tabulate(alpha, reach)
-        first, nearest, table, beyond = self._curves[alpha, reach]
-        n, longest = len(positions), max(self.cutoff, reach)
-        out = np.zeros(n), np.zeros((n, 3)), np.zeros((3, 3))
-        rows = self._list(longest).rows(positions, cell, pbc)
-        n_close = tabulated_pairs(
-            positions, rows.start, rows.j, rows.code, rows.shifts @ cell, np.ones(n), kinds,
-            first, nearest, table, self.cutoff, beyond, longest, *out,
-        )  # fmt: skip
-        return None if n_close else out
+        curves, positions, cell = self._curves[alpha, reach], charged.positions, charged.cell
+        rows = self._list(curves.reach).rows(positions, cell, pbc)
+        ones = np.ones(len(positions))
+        return add_tabulated(positions, cell, rows, ones, kinds, curves, out, self.splitting.threads)
 
-    def _tabulate(self, alpha: float, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return where each pair of species begins in the table and in space, the table, and where its
-        second half begins: the curves beyond the cut-off of the short-range terms."""
+    def _tabulate(self, alpha: float, reach: float) -> PairCurves:
+        """Tabulate the curves of every pair of species, and those beyond the short-range cut-off."""
         curves, n, longest = [], len(self._table), max(self.cutoff, reach)
         charges = [self.potential.charges[s] for s in self.potential.species]
         for short in (1.0, 0.0):
@@ -240,22 +231,28 @@ class BuckinghamCoulomb(OnePassCalculator):
 
                     curves.append(tabulate(curve, longest))
         bins = len(curves[0])
-        first = np.arange(n * n).reshape(n, n) * bins
-        return first, np.maximum(self._table[:, :, 3], TABLE_START), np.concatenate(curves), n * n * bins
+        return PairCurves(
+            first=np.arange(n * n).reshape(n, n) * bins,
+            nearest=np.maximum(self._table[:, :, 3], TABLE_START),
+            table=np.concatenate(curves),
+            reach=longest,
+            border=self.cutoff,
+            beyond=n * n * bins,
+        )
 
     def _sum_pairs(
         self,
         atoms: Atoms,
-        cell: np.ndarray,
+        charged: ChargedCell,
         pbc: np.ndarray,
         kinds: np.ndarray,
-        strengths: np.ndarray,
         active: bool,
         alpha: float,
         reach: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> Sums:
         """Sum all pair terms term by term, with the guard."""
-        positions, guard = atoms.positions, bool(self.parameters["guard"])
+        positions, cell, _, strengths = charged
+        guard = bool(self.parameters["guard"])
         if reach == math.inf:
             pairs = all_pairs(len(positions))
         else:
@@ -268,7 +265,7 @@ class BuckinghamCoulomb(OnePassCalculator):
         if guarded and not guard:
             raise self._catastrophe(guarded, shortest, int(pairs[0][worst]), int(pairs[1][worst]), atoms)
         self.guard_count += guarded
-        return energies, forces, virial
+        return Sums(energies, forces, virial)
 
     def _list(self, reach: float) -> VerletPairs:
         """Return the list of pairs that short-range and Coulomb terms share."""

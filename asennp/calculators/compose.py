@@ -70,6 +70,26 @@ class SumCalculator(OnePassCalculator):
             total["charges"] = self._charges.results["charges"]
         return total
 
+    def hold(self, atoms: Atoms) -> None:
+        """Have the members keep what they else choose for each cell, see `ChargedCalculator.hold`."""
+        for member in self.calculators:
+            if hasattr(member, "hold"):
+                member.hold(atoms)
+        self.reset()
+
+    def held(self) -> list[Any] | None:
+        """Return what the members keep; None if they keep nothing."""
+        kept = [member.held() if hasattr(member, "held") else None for member in self.calculators]
+        return kept if any(k is not None for k in kept) else None
+
+    def set_held(self, held: list[Any] | None) -> None:
+        """Have the members keep what `held` returned; results of another choice are dropped."""
+        if held != self.held():
+            for member, kept in zip(self.calculators, held or [None] * len(self.calculators)):
+                if hasattr(member, "set_held"):
+                    member.set_held(kept)
+            self.reset()
+
 
 def _name(number: int, member: object) -> str:
     return f"member {number} ({type(member).__name__})"

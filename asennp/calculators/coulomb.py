@@ -6,20 +6,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from asennp.calculators.base import OnePassCalculator, pack_results
+from asennp.calculators.base import ChargedCalculator, pack_results
 from asennp.electrostatics.charges import assign_charges, check_charges
-from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.mesh import TorchSum
-from asennp.electrostatics.pme import PME, prefer_mesh
-from asennp.electrostatics.screened import check_accuracy
-from asennp.electrostatics.slab import is_slab, pad_slab
-from asennp.errors import InputError, nearest
+from asennp.electrostatics.splitting import Splitting
+from asennp.errors import InputError
 from asennp.neighbors import check_geometry
 
-METHODS = ("auto", "ewald", "pme", "torch-pme")
 
-
-class CoulombCalculator(OnePassCalculator):
+class CoulombCalculator(ChargedCalculator):
     """Coulomb energy of point charges that depend on the species alone.
 
     Tin-foil boundaries in periodic cells; slabs (two periodic directions) as `asennp.electrostatics.slab`
@@ -40,16 +34,19 @@ class CoulombCalculator(OnePassCalculator):
         Accept a cell that is not neutral: a uniform background compensates it.
     device
         Of the torch-pme backend.
+    threads
+        Threads of one evaluation (not of torch-pme, which has its own setting); results do not depend on it.
 
     Attributes
     ----------
     electrostatics
-        The sum in use, with its settings; chosen at each calculation.
+        The sum in use, with its settings; chosen at each calculation unless `hold` was called.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "charges": {}, "method": "auto", "accuracy": 1e-6, "background": False, "device": "cpu",
+        "threads": 1,
     }  # fmt: skip
 
     def __init__(
@@ -59,51 +56,27 @@ class CoulombCalculator(OnePassCalculator):
         accuracy: float = 1e-6,
         background: bool = False,
         device: str = "cpu",
+        threads: int = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            charges=charges, method=method, accuracy=accuracy, background=background, device=device, **kwargs
-        )
+        kwargs |= {"background": background, "device": device, "threads": threads}
+        super().__init__(charges=charges, method=method, accuracy=accuracy, **kwargs)
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
         """Change parameters, as given to the constructor; results are dropped."""
         if "charges" in kwargs:
             kwargs["charges"] = check_charges(kwargs["charges"])
-        if kwargs.get("method", "auto") not in METHODS:
-            raise InputError(
-                "unknown method", where="method", got=kwargs["method"], do=nearest(kwargs["method"], METHODS)
-            )
         changed = super().set(**kwargs)
-        accuracy = check_accuracy(self.parameters["accuracy"])
-        self.electrostatics: Ewald | PME | TorchSum = Ewald(accuracy)
+        p = self.parameters
+        self.splitting = Splitting(p["method"], p["accuracy"], threads=p["threads"], device=p["device"])
         return changed
-
-    def _choose(self, atoms: Atoms, volume: float, charges: np.ndarray) -> Ewald | PME | TorchSum:
-        """Return the sum for a cell, keeping the one in use if it is of the same kind."""
-        method, accuracy, cell = self.parameters["method"], self.parameters["accuracy"], atoms.cell.array
-        if is_slab(atoms.pbc):
-            cell = pad_slab(atoms.positions, cell, charges, atoms.pbc, accuracy)
-            volume = abs(float(np.linalg.det(cell)))
-        kind: type[Ewald] | type[PME] | type[TorchSum] = Ewald
-        if atoms.pbc.any() and method == "torch-pme":
-            kind = TorchSum
-        elif atoms.pbc.any() and method == "pme":
-            kind = PME
-        elif atoms.pbc.any() and method == "auto":
-            kind = PME if prefer_mesh(cell, len(atoms), volume, accuracy) else Ewald
-        if isinstance(self.electrostatics, kind):
-            return self.electrostatics
-        if kind is TorchSum:
-            return TorchSum("auto", accuracy, self.parameters["device"])
-        return kind(accuracy=accuracy)
 
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return energies, forces, stress and charges."""
-        positions, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
-        volume = check_geometry(positions, cell, pbc)
+        volume = check_geometry(atoms.positions, atoms.cell.array, atoms.pbc)
         charges = assign_charges(atoms.numbers, self.parameters["charges"], self.parameters["background"])
-        self.electrostatics = self._choose(atoms, volume, charges)
-        results = pack_results(*self.electrostatics.compute(positions, cell, charges, pbc), volume)
+        sums = self.splitting.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
+        results = pack_results(*sums, volume)
         results["charges"] = charges
         return results
 

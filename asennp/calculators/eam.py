@@ -12,7 +12,8 @@ from scipy.interpolate import InterpolatedUnivariateSpline
 
 from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.calculators.kernels_eam import embedded_atoms
-from asennp.electrostatics.screened import mirror, refuse_overlap
+from asennp.electrostatics.screened import refuse_overlap
+from asennp.electrostatics.sums import Sums
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
 
@@ -111,8 +112,7 @@ class EAM(OnePassCalculator):
             tables.density_step, tables.embedding,
         )  # fmt: skip
         refuse_overlap(shortest)
-        mirror(virial)
-        return pack_results(energies, forces, virial, volume)
+        return pack_results(*Sums(energies, forces, virial).mirror(), volume)
 
 
 def read_eam(path: str | Path, form: str | None = None) -> EAMTables:

@@ -10,11 +10,10 @@ import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from asennp.calculators.base import OnePassCalculator, pack_results
+from asennp.calculators.base import ChargedCalculator, pack_results
 from asennp.calculators.dispersion import D3Calculator
 from asennp.electrostatics.charges import assign_charges, born_charges, physical_born_charges
-from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.pme import PME, prefer_mesh
+from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.direct import compute_direct
@@ -63,7 +62,7 @@ def _digest(model: Model) -> str:
     return digest.hexdigest()
 
 
-class HybridNNPCalculator(OnePassCalculator):
+class HybridNNPCalculator(ChargedCalculator):
     """Neural network potential: short range by networks, long range by point charges.
 
     E = sum_i [mean over members of f_species(i)(G_i) + offset] + E_Coulomb(charges), with the ANI descriptor
@@ -143,7 +142,7 @@ class HybridNNPCalculator(OnePassCalculator):
         self._networks = self.model.networks.to(dtype=precision, device=device)
         self._offsets = self.model.offsets_array
         self._neighbors = VerletPairs(self.model.aev.radial_cutoff)
-        self.electrostatics: Ewald | PME = Ewald(self.parameters["coulomb_accuracy"])
+        self.splitting = Splitting("auto", self.parameters["coulomb_accuracy"])
         functional = self.parameters["dispersion"]
         self.dispersion = None if functional is None else D3Calculator(functional)
 
@@ -187,11 +186,7 @@ class HybridNNPCalculator(OnePassCalculator):
         charges = None
         if self.model.charges:
             charges = assign_charges(atoms.numbers, self.model.charges, where="the model's charges")
-            cell, accuracy = atoms.cell.array, self.electrostatics.accuracy
-            mesh = volume > 0.0 and prefer_mesh(cell, len(atoms), volume, accuracy)
-            if mesh != isinstance(self.electrostatics, PME):
-                self.electrostatics = (PME if mesh else Ewald)(accuracy)
-            added = self.electrostatics.compute(atoms.positions, cell, charges, atoms.pbc)
+            added = self.splitting.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
         if self.dispersion is not None:
             added = self.dispersion.terms(atoms)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asennp.electrostatics.kernels import reciprocal_space
+from asennp.electrostatics.kernels import add_planes, reciprocal_planes, wave_powers
 from asennp.electrostatics.screened import LADDER, ScreenedSum, pair_seconds, reach_factor
+from asennp.electrostatics.sums import ChargedCell, Sums
+from asennp.threads import LEAST_SECONDS, share
 
 #: Seconds per (wave vector, atom) on one core: a constant of the cost model.
 SECONDS_PER_WAVE = 1.3e-9
@@ -66,6 +68,8 @@ class Ewald(ScreenedSum):
         Relative error of the forces, measured against the typical force between neighbours.
     shared_cutoff
         Distance, Å, up to which the caller visits all pairs anyway; it enters the choice of the settings.
+    threads
+        Threads of one sum; the results do not depend on it.
 
     References
     ----------
@@ -73,23 +77,26 @@ class Ewald(ScreenedSum):
     Mol. Simul. 9, 351 (1992), doi:10.1080/08927029208049126.
     """
 
-    settings: EwaldSettings | None
+    method = "ewald"
 
     def _choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> EwaldSettings:
         return choose_settings(n_atoms, volume, self.accuracy, self.shared_cutoff)
 
-    def add_smooth(
-        self,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        volume: float,
-        charges: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
-    ) -> None:
+    def add_smooth(self, charged: ChargedCell, out: Sums) -> None:
         """Add the reciprocal sum, in e^2/Å; the virial in its upper triangle."""
-        assert self.settings is not None
-        reciprocal = 2.0 * math.pi * np.linalg.inv(cell).T
+        assert isinstance(self.settings, EwaldSettings)
+        positions, cell, volume, charges = charged
         alpha, reach = self.settings.alpha, self.settings.k_cutoff
-        reciprocal_space(positions, reciprocal, volume, charges, alpha, reach, energies, forces, virial)
+        reciprocal = 2.0 * math.pi * np.linalg.inv(cell).T
+        n_max, c, s = wave_powers(positions, reciprocal, reach)
+        n_planes = int(n_max[0]) + 1
+        sums, virials = np.zeros((n_planes, 4, len(positions))), np.zeros((n_planes, 6))
+
+        def work(first: int, last: int) -> None:
+            reciprocal_planes(
+                first, last, n_max, c, s, reciprocal, volume, charges, alpha, reach, sums, virials
+            )
+
+        short = wave_seconds(len(positions), volume, reach) < LEAST_SECONDS
+        share(1 if short else self.threads, n_planes, work, parts=4)
+        add_planes(charges, sums, virials, *out)

@@ -14,7 +14,7 @@ from asennp.electrostatics.kernels_gaussian import (
     spread_blocks,
     width_slopes,
 )
-from asennp.electrostatics.screened import mirror
+from asennp.electrostatics.sums import mirror
 from asennp.neighbors import Rows, VerletPairs
 
 #: Pairs are listed so much further than the taper, Å: shells reach beyond their cores.

@@ -142,21 +142,25 @@ def dot(u: np.ndarray, v: np.ndarray) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reciprocal_space(
-    positions: np.ndarray,
-    reciprocal: np.ndarray,
-    volume: float,
-    charges: np.ndarray,
-    alpha: float,
-    cutoff: float,
-    energies: np.ndarray,
-    forces: np.ndarray,
-    virial: np.ndarray,
-) -> None:
-    """Add the reciprocal sum over half of k-space, from powers of exp(i b.r) built by recurrence.
+def add_virials(parts: np.ndarray, virial: np.ndarray) -> None:
+    """Add rows xx yy zz yz xz xy, in their order, to the upper triangle of a virial."""
+    for k in range(parts.shape[0]):
+        virial[0, 0] += parts[k, 0]
+        virial[1, 1] += parts[k, 1]
+        virial[2, 2] += parts[k, 2]
+        virial[1, 2] += parts[k, 3]
+        virial[0, 2] += parts[k, 4]
+        virial[0, 1] += parts[k, 5]
 
-    `reciprocal` holds the vectors b (rows, with the factor 2 pi). The virial is filled in its upper
-    triangle; the terms are those of tin-foil boundaries, without the self-energy.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def wave_powers(
+    positions: np.ndarray, reciprocal: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the largest integers of wave vectors within the cut-off, and cos and sin of n b.r.
+
+    `reciprocal` holds the vectors b (rows, with the factor 2 pi). The powers of exp(i b.r) are built by
+    recurrence, (axis, n >= 0, atom).
     """
     n = positions.shape[0]
     n_max = np.empty(3, np.int64)
@@ -166,9 +170,7 @@ def reciprocal_space(
         cx, cy, cz = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
         det = reciprocal[axis, 0] * cx + reciprocal[axis, 1] * cy + reciprocal[axis, 2] * cz
         n_max[axis] = int(cutoff * math.sqrt(cx * cx + cy * cy + cz * cz) / abs(det) + 1e-9)
-    m0, m1, m2 = n_max[0], n_max[1], n_max[2]
-    widest = max(m0, m1, m2)
-    # cos and sin of n b.r for n = 0...: axis, n, atom
+    widest = n_max.max()
     c = np.empty((3, widest + 1, n))
     s = np.empty((3, widest + 1, n))
     for axis in range(3):
@@ -187,14 +189,40 @@ def reciprocal_space(
             for a in range(n):
                 c[axis, m, a] = c[axis, m - 1, a] * c[axis, 1, a] - s[axis, m - 1, a] * s[axis, 1, a]
                 s[axis, m, a] = s[axis, m - 1, a] * c[axis, 1, a] + c[axis, m - 1, a] * s[axis, 1, a]
+    return n_max, c, s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reciprocal_planes(
+    first: int,
+    last: int,
+    n_max: np.ndarray,
+    c: np.ndarray,
+    s: np.ndarray,
+    reciprocal: np.ndarray,
+    volume: float,
+    charges: np.ndarray,
+    alpha: float,
+    cutoff: float,
+    sums: np.ndarray,
+    virials: np.ndarray,
+) -> None:
+    """Sum over the waves whose first integer is `first` ... `last` - 1, of the half of k-space from 0 on.
+
+    sums[n0], (4, N) and zero at first, takes potential and field of the plane n0, virials[n0] the upper
+    triangle xx yy zz yz xz xy of its virial; see `wave_powers` for n_max, c and s. The terms are those of
+    tin-foil boundaries, without the self-energy.
+    """
+    n = charges.shape[0]
+    m1, m2 = n_max[1], n_max[2]
     c01, s01 = np.empty(n), np.empty(n)
     ck, sk = np.empty(n), np.empty(n)
-    fx, fy, fz, phi = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
     b2 = reciprocal[2, 0] ** 2 + reciprocal[2, 1] ** 2 + reciprocal[2, 2] ** 2
     k2_max = cutoff * cutoff
     onset = (1.0 - TAPER) * cutoff
-    vxx, vyy, vzz, vyz, vxz, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for n0 in range(m0 + 1):
+    for n0 in range(first, last):
+        phi, fx, fy, fz = sums[n0]
+        vxx, vyy, vzz, vyz, vxz, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for n1 in range(-m1 if n0 > 0 else 0, m1 + 1):
             px = n0 * reciprocal[0, 0] + n1 * reciprocal[1, 0]
             py = n0 * reciprocal[0, 1] + n1 * reciprocal[1, 1]
@@ -253,14 +281,25 @@ def reciprocal_space(
                 vyz -= e * log_slope * ky * kz
                 vxz -= e * log_slope * kx * kz
                 vxy -= e * log_slope * kx * ky
-    for a in range(n):
-        energies[a] += charges[a] * phi[a]
-        forces[a, 0] += 2.0 * charges[a] * fx[a]
-        forces[a, 1] += 2.0 * charges[a] * fy[a]
-        forces[a, 2] += 2.0 * charges[a] * fz[a]
-    virial[0, 0] += vxx
-    virial[1, 1] += vyy
-    virial[2, 2] += vzz
-    virial[1, 2] += vyz
-    virial[0, 2] += vxz
-    virial[0, 1] += vxy
+        total = virials[n0]
+        total[0], total[1], total[2], total[3], total[4], total[5] = vxx, vyy, vzz, vyz, vxz, vxy
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_planes(
+    charges: np.ndarray,
+    sums: np.ndarray,
+    virials: np.ndarray,
+    energies: np.ndarray,
+    forces: np.ndarray,
+    virial: np.ndarray,
+) -> None:
+    """Add the planes of `reciprocal_planes` in their order."""
+    for n0 in range(sums.shape[0]):
+        phi, fx, fy, fz = sums[n0]
+        for a in range(charges.shape[0]):
+            energies[a] += charges[a] * phi[a]
+            forces[a, 0] += 2.0 * charges[a] * fx[a]
+            forces[a, 1] += 2.0 * charges[a] * fy[a]
+            forces[a, 2] += 2.0 * charges[a] * fz[a]
+    add_virials(virials, virial)

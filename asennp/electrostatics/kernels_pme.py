@@ -50,67 +50,88 @@ def locate(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def spread(
+    first: int,
+    last: int,
     positions: np.ndarray,
     inverse: np.ndarray,
     charges: np.ndarray,
-    size: tuple[int, int, int],
     like: tuple[int, ...],
-) -> np.ndarray:
-    """Return the mesh (n0, n1, n2) of charges spread by B-splines of order len(like)."""
+    mesh: np.ndarray,
+) -> None:
+    """Fill the planes `first` ... `last` - 1 of a mesh with charges spread by B-splines of order len(like).
+
+    Each point takes the atoms in their order, whichever planes are filled together.
+    """
     order = len(like)
-    n0, n1, n2 = size
-    padded = np.zeros((n0, n1, n2 + order))
+    n0, n1, n2 = mesh.shape
+    padded = np.zeros((last - first, n1, n2 + order))
     wx, wy, wz, slopes = np.empty(order), np.empty(order), np.empty(order), np.empty(order)
     for a in range(positions.shape[0]):
-        x, tx = locate(positions[a], inverse, size, 0)
-        y, ty = locate(positions[a], inverse, size, 1)
-        z, tz = locate(positions[a], inverse, size, 2)
+        x, tx = locate(positions[a], inverse, mesh.shape, 0)
+        # the spline's planes are x ... x + order - 1, round the cell
+        ahead = (x - first) % n0
+        if ahead >= last - first and ahead + order <= n0:
+            continue
+        y, ty = locate(positions[a], inverse, mesh.shape, 1)
+        z, tz = locate(positions[a], inverse, mesh.shape, 2)
         bspline(tx, wx, slopes, order)
         bspline(ty, wy, slopes, order)
         bspline(tz, wz, slopes, order)
         for i in range(order):
             qx = charges[a] * wx[i]
-            row = (x + i) % n0
+            row = (x + i) % n0 - first
+            if row < 0 or row >= last - first:
+                continue
             for j in range(order):
                 q = qx * wy[j]
                 line = padded[row, (y + j) % n1]
                 for k in range(order):
                     line[z + k] += q * wz[k]
-    mesh = padded[:, :, :n2].copy()
-    for i in range(n0):
+    for i in range(last - first):
         for j in range(n1):
+            line, folded = padded[i, j], mesh[first + i, j]
+            for k in range(n2):
+                folded[k] = line[k]
             for k in range(order):
-                mesh[i, j, k % n2] += padded[i, j, n2 + k]
-    return mesh
+                folded[k % n2] += line[n2 + k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pad(first: int, last: int, mesh: np.ndarray, padded: np.ndarray) -> None:
+    """Copy planes of a mesh, and go on along its last axis as far as the copy does."""
+    n2 = mesh.shape[2]
+    for i in range(first, last):
+        for j in range(mesh.shape[1]):
+            line, longer = mesh[i, j], padded[i, j]
+            for k in range(n2):
+                longer[k] = line[k]
+            for k in range(n2, padded.shape[2]):
+                longer[k] = line[k % n2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def gather(
+    first: int,
+    last: int,
     positions: np.ndarray,
     inverse: np.ndarray,
     charges: np.ndarray,
-    mesh: np.ndarray,
+    size: tuple[int, int, int],
+    padded: np.ndarray,
     like: tuple[int, ...],
     energies: np.ndarray,
     forces: np.ndarray,
 ) -> None:
-    """Add q phi/2 and -q grad phi of the potential on a mesh, by the splines that spread the charges."""
+    """Add q phi/2 and -q grad phi of the potential on a mesh to some atoms, by the splines of `spread`."""
     order = len(like)
-    n0, n1, n2 = mesh.shape
-    padded = np.empty((n0, n1, n2 + order))
-    for i in range(n0):
-        for j in range(n1):
-            for k in range(n2):
-                padded[i, j, k] = mesh[i, j, k]
-            for k in range(order):
-                padded[i, j, n2 + k] = mesh[i, j, k % n2]
+    n0, n1, n2 = size
     wx, wy, wz = np.empty(order), np.empty(order), np.empty(order)
     sx, sy, sz = np.empty(order), np.empty(order), np.empty(order)
     flat, line, down = np.empty(order), np.empty(order), np.empty(order)
-    for a in range(positions.shape[0]):
-        x, tx = locate(positions[a], inverse, mesh.shape, 0)
-        y, ty = locate(positions[a], inverse, mesh.shape, 1)
-        z, tz = locate(positions[a], inverse, mesh.shape, 2)
+    for a in range(first, last):
+        x, tx = locate(positions[a], inverse, size, 0)
+        y, ty = locate(positions[a], inverse, size, 1)
+        z, tz = locate(positions[a], inverse, size, 2)
         bspline(tx, wx, sx, order)
         bspline(ty, wy, sy, order)
         bspline(tz, wz, sz, order)
@@ -140,26 +161,29 @@ def gather(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def convolve(
+    first: int,
+    last: int,
     modes: np.ndarray,
     reciprocal: np.ndarray,
     volume: float,
     alpha: float,
     size: tuple[int, int, int],
     factors: tuple[np.ndarray, np.ndarray, np.ndarray],
-    virial: np.ndarray,
+    virials: np.ndarray,
 ) -> None:
     """Turn modes of the charge mesh (half along the last axis) into those of the potential, in place.
 
     phi(k) = 4 pi/V exp(-k^2/4 alpha^2)/k^2 times the splines' factors, which depend on k's integers alone.
-    k = 0 and the modes halfway round an even axis, whose k has no sign, are left out. Adds
-    dE/deps = -sum E_k (1 + d ln phi/dk^2 2 k k) to the upper triangle of the virial.
+    k = 0 and the modes halfway round an even axis, whose k has no sign, are left out. The planes `first` ...
+    `last` - 1 are turned; virials[i] takes the plane's dE/deps = -sum E_k (1 + d ln phi/dk^2 2 k k), as
+    xx yy zz yz xz xy.
     """
     n0, n1, _ = size
     quarter = 1.0 / (4.0 * alpha * alpha)
     # of an inverse transform without normalisation
     scale = 4.0 * math.pi / volume
-    vxx, vyy, vzz, vyz, vxz, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(n0):
+    for i in range(first, last):
+        vxx, vyy, vzz, vyz, vxz, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         mi = i if 2 * i < n0 else i - n0
         for j in range(n1):
             mj = j if 2 * j < n1 else j - n1
@@ -183,9 +207,5 @@ def convolve(
                 vyz -= s * ky * kz
                 vxz -= s * kx * kz
                 vxy -= s * kx * ky
-    virial[0, 0] += vxx
-    virial[1, 1] += vyy
-    virial[2, 2] += vzz
-    virial[1, 2] += vyz
-    virial[0, 2] += vxz
-    virial[0, 1] += vxy
+        total = virials[i]
+        total[0], total[1], total[2], total[3], total[4], total[5] = vxx, vyy, vzz, vyz, vxz, vxy

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asennp.electrostatics.ewald import choose_settings
+from asennp.electrostatics.pme import LARGEST_MESH, cell_lengths, smooth_size
 from asennp.electrostatics.screened import check_accuracy, reach_factor, refuse_overlap
 from asennp.electrostatics.slab import is_slab, sum_slab
 from asennp.errors import InputError
@@ -16,25 +17,24 @@ from asennp.units import COULOMB_EV_A
 #: From this number of atoms on, torch-pme's mesh is quicker than its Ewald sum (measured).
 TORCH_PME_BEYOND = 400
 #: Lagrange interpolation over 7 nodes errs by about PREFACTOR (spacing / smearing)^ORDER (measured).
-NODES, PREFACTOR, ORDER = 7, 0.03, 5.5
+PREFACTOR, ORDER = 0.03, 5.5
 #: Real-space reach of the particle-mesh sum, Å.
 PME_CUTOFF = 8.0
-#: Largest mesh, in points.
-LARGEST_MESH = 2**27
+#: Least points along a cell vector: more than the nodes of the interpolation.
+SMALLEST_SIZE = 8
 
 
 @dataclass(frozen=True)
 class TorchSettings:
     """Parameters of one sum.
 
-    Smearing and real-space reach (Å), then k-space reach (1/Å) or largest spacing (Å) and points of the mesh.
+    Smearing and real-space reach (Å), then k-space reach (1/Å) or points of the mesh.
     """
 
     kind: str
     smearing: float
     real_cutoff: float
     k_cutoff: float | None = None
-    spacing: float | None = None
     mesh: tuple[int, int, int] | None = None
 
 
@@ -42,8 +42,7 @@ class TorchSum:
     """Sum by torch-pme, with forces and virial by automatic differentiation; float64, tin-foil.
 
     The P3M of torch-pme is left out: its influence function is wrong in cells that are not orthorhombic or
-    are rotated. The mesh has powers of two of points, so it changes in steps with the cell; each meets
-    the accuracy.
+    are rotated. For many frames at once, and gradients of gradients, see `asennp.electrostatics.batch`.
 
     Parameters
     ----------
@@ -55,6 +54,8 @@ class TorchSum:
         Torch's name of the device.
     """
 
+    method = "torch-pme"
+
     def __init__(self, kind: str = "auto", accuracy: float = 1e-6, device: str = "cpu") -> None:
         if kind not in ("auto", "pme", "ewald"):
             raise InputError("unknown kind", where="kind", expected="auto, pme or ewald", got=kind)
@@ -63,32 +64,46 @@ class TorchSum:
         self.device = device
         #: Settings of the last sum.
         self.settings: TorchSettings | None = None
+        #: Settings kept for every cell that they are good enough for; None: chosen for each cell.
+        self.held: TorchSettings | None = None
 
     def __repr__(self) -> str:
         return f"TorchSum(kind={self.kind!r}, accuracy={self.accuracy:g}, settings={self.settings})"
 
-    def choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> TorchSettings:
-        """Choose the settings from the cell and the number of atoms, and remember them."""
+    def choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> TorchSettings:
+        """Return the settings for a periodic cell, and remember them."""
+        if not np.all(pbc):
+            raise InputError(
+                "mesh sums need a cell periodic in three or two directions",
+                where="atoms.pbc",
+                got=np.asarray(pbc).tolist(),
+                do="use method='ewald'",
+            )
+        if self.held is not None and self._serves(self.held, cell):
+            self.settings = self.held
+        else:
+            self.settings = self._choose(cell, n_atoms, volume)
+            if self.held is not None:
+                self.held = self.settings
+        return self.settings
+
+    def _choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> TorchSettings:
         kind = self.kind
         if kind == "auto":
             kind = "ewald" if n_atoms < TORCH_PME_BEYOND else "pme"
         if kind == "ewald":
             plain = choose_settings(n_atoms, volume, self.accuracy)
             smearing = 1.0 / (math.sqrt(2.0) * plain.alpha)
-            self.settings = TorchSettings(kind, smearing, plain.real_cutoff, k_cutoff=plain.k_cutoff)
-            return self.settings
-        smearing, spacing = mesh_rule(self.accuracy)
-        mesh = choose_mesh(cell, self.accuracy)
-        if math.prod(mesh) > LARGEST_MESH:
-            raise InputError(
-                "the mesh would be too large",
-                where="accuracy",
-                expected=f"at most {LARGEST_MESH} points",
-                got=f"{mesh} for {self.accuracy:g}",
-                do="ask for less accuracy, or use method='ewald'",
-            )
-        self.settings = TorchSettings(kind, smearing, PME_CUTOFF, spacing=spacing, mesh=mesh)
-        return self.settings
+            return TorchSettings(kind, smearing, plain.real_cutoff, k_cutoff=plain.k_cutoff)
+        smearing, _ = mesh_rule(self.accuracy)
+        return TorchSettings(kind, smearing, PME_CUTOFF, mesh=choose_mesh(cell, self.accuracy))
+
+    def _serves(self, settings: TorchSettings, cell: np.ndarray) -> bool:
+        """Tell whether a mesh is still fine enough; it was chosen for half the error that is allowed."""
+        if settings.mesh is None:
+            return True
+        _, spacing = mesh_rule(self.accuracy)
+        return all(length <= n * spacing for length, n in zip(cell_lengths(cell), settings.mesh))
 
     def compute(
         self, positions: np.ndarray, cell: np.ndarray, charges: np.ndarray, pbc: np.ndarray
@@ -99,14 +114,7 @@ class TorchSum:
         volume = check_geometry(positions, cell, pbc)
         if is_slab(pbc):
             return sum_slab(self.compute, positions, cell, charges, pbc, self.accuracy)
-        if not np.all(pbc):
-            raise InputError(
-                "mesh sums need a cell periodic in three or two directions",
-                where="atoms.pbc",
-                got=np.asarray(pbc).tolist(),
-                do="use method='ewald'",
-            )
-        settings = self.choose(cell, len(positions), volume)
+        settings = self.choose(cell, len(positions), volume, pbc)
         pairs = neighbor_pairs(positions, cell, pbc, settings.real_cutoff)
         refuse_overlap(float(pairs.distances.min(initial=np.inf)))
 
@@ -135,11 +143,11 @@ class TorchSum:
         import torch
         import torchpme
 
+        if settings.mesh is not None:
+            from asennp.electrostatics.torch_mesh import FixedMeshPME
+
+            return FixedMeshPME(settings.smearing, settings.mesh).to(self.device, torch.float64), None
         potential = torchpme.CoulombPotential(smearing=settings.smearing, prefactor=COULOMB_EV_A)
-        if settings.spacing is not None:
-            # what torch-pme calls the spacing is at least twice the one it uses
-            pme = torchpme.PMECalculator(potential, 2.0 * settings.spacing, interpolation_nodes=NODES)
-            return pme.to(self.device, torch.float64), None
         # its own choice of wave vectors reaches only half as far as asked for
         ewald = torchpme.EwaldCalculator(potential, lr_wavelength=1.0).to(self.device, torch.float64)
         assert settings.k_cutoff is not None
@@ -155,11 +163,24 @@ def mesh_rule(accuracy: float) -> tuple[float, float]:
 
 
 def choose_mesh(cell: np.ndarray, accuracy: float) -> tuple[int, int, int]:
-    """Return the numbers of mesh points, powers of two, that torch-pme will take along each cell vector."""
-    _, spacing = mesh_rule(accuracy)
-    lengths = np.linalg.norm(cell, axis=1)
-    nx, ny, nz = (2 ** math.ceil(math.log2(length / spacing + 1.0)) for length in lengths)
-    return nx, ny, nz
+    """Return the points of a mesh along each cell vector, for half the error that is allowed.
+
+    Raises
+    ------
+    InputError
+        A mesh too large for memory.
+    """
+    _, spacing = mesh_rule(0.5 * accuracy)
+    n0, n1, n2 = (smooth_size(max(length / spacing, SMALLEST_SIZE)) for length in cell_lengths(cell))
+    if n0 * n1 * n2 > LARGEST_MESH:
+        raise InputError(
+            "the mesh would be too large",
+            where="accuracy",
+            expected=f"at most {LARGEST_MESH} points",
+            got=f"{(n0, n1, n2)} for {accuracy:g}",
+            do="ask for less accuracy, or use method='ewald'",
+        )
+    return n0, n1, n2
 
 
 def wave_integers(cell: np.ndarray, k_cutoff: float) -> np.ndarray:

@@ -9,9 +9,19 @@ from scipy import fft
 from scipy.interpolate import BSpline
 
 from asennp.electrostatics.ewald import choose_settings, ewald_seconds
-from asennp.electrostatics.kernels_pme import convolve, gather, spread
-from asennp.electrostatics.screened import LADDER, ScreenedSum, check_periodic, pair_seconds, reach_factor
+from asennp.electrostatics.kernels import add_virials
+from asennp.electrostatics.kernels_pme import convolve, gather, pad, spread
+from asennp.electrostatics.screened import (
+    LADDER,
+    ScreenedSum,
+    Settings,
+    check_periodic,
+    pair_seconds,
+    reach_factor,
+)
+from asennp.electrostatics.sums import ChargedCell, Sums
 from asennp.errors import InputError
+from asennp.threads import share
 
 #: Orders of the B-splines, each with a prefactor and growth of the mesh's error (see `mesh_error`; measured).
 ORDERS = {4: (0.5, 0.0), 6: (0.11, 0.0), 8: (0.024, 5.0), 12: (0.006, 16.0)}
@@ -172,6 +182,8 @@ class PME(ScreenedSum):
         Relative error of the forces, as for `Ewald`.
     shared_cutoff
         Distance, Å, up to which the caller visits all pairs anyway; it enters the choice of the settings.
+    threads
+        Threads of one sum; the results do not depend on it.
 
     References
     ----------
@@ -179,9 +191,9 @@ class PME(ScreenedSum):
     J. J. Cerdà, C. Holm, J. Chem. Theory Comput. 8, 936 (2012), doi:10.1021/ct2001792.
     """
 
-    settings: PMESettings | None
+    method = "pme"
 
-    def choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> PMESettings:
+    def choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> Settings | None:
         """Return the settings for a periodic cell, and remember them."""
         if not check_periodic(pbc):
             raise InputError(
@@ -190,8 +202,7 @@ class PME(ScreenedSum):
                 got=np.asarray(pbc).tolist(),
                 do="use method='ewald'",
             )
-        self.settings = self._choose(cell, n_atoms, volume)
-        return self.settings
+        return super().choose(cell, n_atoms, volume, pbc)
 
     def _choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> PMESettings:
         chosen = choose_mesh(n_atoms, volume, cell_lengths(cell), self.accuracy, self.shared_cutoff)
@@ -205,23 +216,36 @@ class PME(ScreenedSum):
             )
         return chosen[0]
 
-    def add_smooth(
-        self,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        volume: float,
-        charges: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
-    ) -> None:
+    def _serves(self, settings: PMESettings, cell: np.ndarray, n_atoms: int, volume: float) -> bool:
+        """Tell whether a mesh is still fine enough; it was chosen for half the error that is allowed."""
+        spacing = max(length / n for length, n in zip(cell_lengths(cell), settings.mesh))
+        crowd = settings.alpha * (volume / n_atoms) ** (1.0 / 3.0)
+        return mesh_error(settings.order, settings.alpha * spacing, crowd) <= self.accuracy
+
+    def add_smooth(self, charged: ChargedCell, out: Sums) -> None:
         """Add the mesh sum, in e^2/Å; the virial in its upper triangle."""
-        assert self.settings is not None
-        alpha, order, mesh = self.settings.alpha, self.settings.order, self.settings.mesh
-        inverse = np.linalg.inv(cell)
-        like = (0,) * order
-        n0, n1, n2 = (spline_factors(n, order) for n in mesh)
-        modes = fft.rfftn(spread(positions, inverse, charges, mesh, like))
-        convolve(modes, 2.0 * math.pi * inverse.T, volume, alpha, mesh, (n0, n1, n2), virial)
-        potential = fft.irfftn(modes, mesh, norm="forward", overwrite_x=True)
-        gather(positions, inverse, charges, potential, like, energies, forces)
+        assert isinstance(self.settings, PMESettings)
+        positions, cell, volume, charges = charged
+        alpha, order, size = self.settings.alpha, self.settings.order, self.settings.mesh
+        inverse, like, threads = np.linalg.inv(cell), (0,) * order, self.threads
+        reciprocal = 2.0 * math.pi * inverse.T
+        f0, f1, f2 = (spline_factors(n, order) for n in size)
+        mesh, virials = np.empty(size), np.zeros((size[0], 6))
+        share(threads, size[0], lambda a, b: spread(a, b, positions, inverse, charges, like, mesh))
+        modes = fft.rfftn(mesh, workers=threads)
+        share(
+            threads,
+            size[0],
+            lambda a, b: convolve(a, b, modes, reciprocal, volume, alpha, size, (f0, f1, f2), virials),
+        )
+        potential = fft.irfftn(modes, size, norm="forward", overwrite_x=True, workers=threads)
+        padded = np.empty((*size[:2], size[2] + order))
+        share(threads, size[0], lambda a, b: pad(a, b, potential, padded))
+        share(
+            threads,
+            len(positions),
+            lambda a, b: gather(
+                a, b, positions, inverse, charges, size, padded, like, out.energies, out.forces
+            ),
+        )
+        add_virials(virials, out.virial)

@@ -2,16 +2,18 @@
 
 import math
 from abc import abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from asennp.electrostatics.kernels import real_space
-from asennp.electrostatics.kernels_pairs import tabulated_pairs
+from asennp.electrostatics.pairs import PairCurves, add_tabulated
 from asennp.electrostatics.slab import is_slab, sum_slab
+from asennp.electrostatics.sums import ChargedCell, Sums
 from asennp.electrostatics.table import TABLE_ACCURACY, TABLE_START, screened_table
 from asennp.errors import InputError
 from asennp.neighbors import VerletPairs, check_geometry
+from asennp.threads import check_threads
 from asennp.units import COULOMB_EV_A
 
 #: Real-space cut-offs come from a geometric ladder, so that settings change rarely with the volume.
@@ -44,13 +46,21 @@ class ScreenedSum:
         Relative error of the forces, measured against the typical force between neighbours.
     shared_cutoff
         Distance, Å, up to which the caller visits all pairs anyway; it enters the choice of the settings.
+    threads
+        Threads of one sum; the results do not depend on it.
     """
 
-    def __init__(self, accuracy: float = 1e-6, shared_cutoff: float = 0.0) -> None:
+    #: Its name among the methods of `asennp.electrostatics.splitting`.
+    method: str
+
+    def __init__(self, accuracy: float = 1e-6, shared_cutoff: float = 0.0, threads: int = 1) -> None:
         self.accuracy = check_accuracy(accuracy)
         self.shared_cutoff = float(shared_cutoff)
+        self.threads = check_threads(threads)
         #: Settings of the last sum; None before, and for open cells.
         self.settings: Settings | None = None
+        #: Settings kept for every cell that they are good enough for; None: chosen for each cell.
+        self.held: Settings | None = None
         self._pairs = VerletPairs(0.0)
 
     def __repr__(self) -> str:
@@ -58,41 +68,33 @@ class ScreenedSum:
 
     def choose(self, cell: np.ndarray, n_atoms: int, volume: float, pbc: np.ndarray) -> Settings | None:
         """Return the settings for a cell (None: sum directly), and remember them."""
-        periodic = check_periodic(pbc)
-        self.settings = self._choose(cell, n_atoms, volume) if periodic else None
+        if not check_periodic(pbc):
+            self.settings = None
+        elif self.held is not None and self._serves(self.held, cell, n_atoms, volume):
+            self.settings = self.held
+        else:
+            self.settings = self._choose(cell, n_atoms, volume)
+            if self.held is not None:
+                self.held = self.settings
         return self.settings
 
     @abstractmethod
     def _choose(self, cell: np.ndarray, n_atoms: int, volume: float) -> Settings:
         """Choose the settings for a periodic cell."""
 
+    def _serves(self, settings: Any, cell: np.ndarray, n_atoms: int, volume: float) -> bool:
+        """Tell whether settings chosen for another cell keep the accuracy in this one."""
+        return True
+
     @abstractmethod
-    def add_smooth(
-        self,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        volume: float,
-        charges: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
-    ) -> None:
+    def add_smooth(self, charged: ChargedCell, out: Sums) -> None:
         """Add the sum over k-space by the chosen settings, in e^2/Å; the virial in its upper triangle."""
 
-    def add_rest(
-        self,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        volume: float,
-        charges: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
-    ) -> None:
+    def add_rest(self, charged: ChargedCell, out: Sums) -> None:
         """Add all but the pairs in real space, in e^2/Å: nothing in open cells."""
         if self.settings is not None:
-            self.add_smooth(positions, cell, volume, charges, energies, forces, virial)
-            add_self_energy(charges, volume, self.settings.alpha, energies, virial)
+            self.add_smooth(charged, out)
+            add_self_energy(charged, self.settings.alpha, out)
 
     def compute(
         self, positions: np.ndarray, cell: np.ndarray, charges: np.ndarray, pbc: np.ndarray
@@ -112,62 +114,42 @@ class ScreenedSum:
         if is_slab(pbc):
             return sum_slab(self.compute, positions, cell, charges, pbc, self.accuracy)
         settings = self.choose(cell, len(positions), volume, pbc)
-        out = np.zeros(len(positions)), np.zeros((len(positions), 3)), np.zeros((3, 3))
-        if settings is not None and self._pairs.cutoff != settings.real_cutoff:
-            self._pairs = VerletPairs(settings.real_cutoff)
-        if settings is None or not self._add_tabulated(settings, positions, cell, charges, pbc, *out):
-            self._add_pairs(settings, positions, cell, charges, pbc, *out)
-        self.add_rest(positions, cell, volume, charges, *out)
-        energies, forces, virial = out
-        mirror(virial)
+        charged, out = ChargedCell(positions, cell, volume, charges), Sums.zeros(len(positions))
+        if settings is None:
+            self._add_pairs(charged, all_pairs(len(positions)), 0.0, math.inf, out)
+        elif self.accuracy < TABLE_ACCURACY or not self._add_tabulated(charged, settings, out):
+            pairs = self._list(settings.real_cutoff).update(positions, cell, pbc)
+            self._add_pairs(charged, pairs, settings.alpha, settings.real_cutoff, out)
+        self.add_rest(charged, out)
+        energies, forces, virial = out.mirror()
         return COULOMB_EV_A * energies, COULOMB_EV_A * forces, COULOMB_EV_A * virial
 
-    def _add_tabulated(
-        self,
-        settings: Settings,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        charges: np.ndarray,
-        pbc: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
-    ) -> bool:
+    def _list(self, cutoff: float) -> VerletPairs:
+        """Return the list of real-space pairs."""
+        if self._pairs.cutoff != cutoff:
+            self._pairs = VerletPairs(cutoff)
+        return self._pairs
+
+    def _add_tabulated(self, charged: ChargedCell, settings: Settings, out: Sums) -> bool:
         """Add the real-space pairs by a table; return False, with nothing added, where that will not do."""
-        if self.accuracy < TABLE_ACCURACY:
-            return False
-        rows = self._pairs.rows(positions, cell, pbc)
-        cutoff = settings.real_cutoff
-        n_close = tabulated_pairs(
-            positions, rows.start, rows.j, rows.code, rows.shifts @ cell, charges,
-            np.zeros(len(positions), np.int32), _ONE_KIND, _ONE_START,
-            screened_table(settings.alpha, cutoff), cutoff, 0, cutoff, energies, forces, virial,
-        )  # fmt: skip
-        if n_close:
-            for array in (energies, forces, virial):
-                array[:] = 0.0
-        return not n_close
+        positions, cell, _, charges = charged
+        rows = self._list(settings.real_cutoff).rows(positions, cell, np.ones(3, bool))
+        table = screened_table(settings.alpha, settings.real_cutoff)
+        curves = PairCurves(_ONE_KIND, _ONE_START, table, settings.real_cutoff)
+        kinds = np.zeros(len(positions), np.int32)
+        return add_tabulated(positions, cell, rows, charges, kinds, curves, out, self.threads)
 
     def _add_pairs(
         self,
-        settings: Settings | None,
-        positions: np.ndarray,
-        cell: np.ndarray,
-        charges: np.ndarray,
-        pbc: np.ndarray,
-        energies: np.ndarray,
-        forces: np.ndarray,
-        virial: np.ndarray,
+        charged: ChargedCell,
+        pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+        alpha: float,
+        cutoff: float,
+        out: Sums,
     ) -> None:
-        """Add the real-space pairs (without settings: the bare sum) term by term."""
-        if settings is None:
-            pairs = all_pairs(len(positions))
-            alpha, cutoff = 0.0, math.inf
-        else:
-            pairs = self._pairs.update(positions, cell, pbc)
-            alpha, cutoff = settings.alpha, settings.real_cutoff
-        shortest = real_space(positions, cell, charges, *pairs, alpha, cutoff, energies, forces, virial)
-        refuse_overlap(shortest)
+        """Add the real-space pairs term by term; alpha = 0 without a cut-off gives the bare sum."""
+        positions, cell, _, charges = charged
+        refuse_overlap(real_space(positions, cell, charges, *pairs, alpha, cutoff, *out))
 
 
 def check_accuracy(accuracy: float) -> float:
@@ -204,16 +186,15 @@ def check_periodic(pbc: np.ndarray) -> bool:
     return False
 
 
-def add_self_energy(
-    charges: np.ndarray, volume: float, alpha: float, energies: np.ndarray, virial: np.ndarray
-) -> None:
+def add_self_energy(charged: ChargedCell, alpha: float, out: Sums) -> None:
     """Take out the self-energy of the smeared charges; add that of the background of a net charge."""
-    energies -= alpha / math.sqrt(math.pi) * charges * charges
+    charges = charged.charges
+    out.energies[:] -= alpha / math.sqrt(math.pi) * charges * charges
     total = float(charges.sum())
     if total != 0.0:
-        share = -math.pi * total / (2.0 * volume * alpha**2) * charges
-        energies += share
-        virial -= np.diag(np.full(3, share.sum()))
+        share = -math.pi * total / (2.0 * charged.volume * alpha**2) * charges
+        out.energies[:] += share
+        out.virial[:] -= np.diag(np.full(3, share.sum()))
 
 
 def all_pairs(n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,8 +207,3 @@ def refuse_overlap(shortest: float) -> None:
     """Refuse atoms on top of each other."""
     if shortest < 1e-6:
         raise InputError("two atoms lie on top of each other", where="atoms", got=f"{shortest:.1e} Å apart")
-
-
-def mirror(virial: np.ndarray) -> None:
-    """Fill the lower triangle of a symmetric tensor of which the upper one is known."""
-    virial[1, 0], virial[2, 0], virial[2, 1] = virial[0, 1], virial[0, 2], virial[1, 2]

@@ -87,6 +87,9 @@ class RestartableDynamics(MolecularDynamics):
         self.rng, self.walker, self.loginterval = rng, walker, loginterval
         self.needs_stress = needs_stress
         self._evaluation: Evaluation | None = None
+        # choices of the calculator that stay through this run; None: not made yet
+        self._held: Any = None
+        self._running = False
         self._paths: dict[str, Path | None] = {
             "trajectory": None if trajectory is None else Path(trajectory),
             "logfile": None if logfile is None or str(logfile) == "-" else Path(logfile),
@@ -133,12 +136,37 @@ class RestartableDynamics(MolecularDynamics):
     def irun(self, steps: int = 50) -> Iterator[bool]:
         """Run as a generator, see `ase.md.md.MolecularDynamics.irun`."""
         calculator = self.atoms.calc
+        self._keep_choices()
         if self._evaluation is None or calculator.calculation_required(self.atoms, ["energy", "forces"]):
             self._evaluation = None
             self._prepare()
         else:
             self._resume()
-        yield from super().irun(steps)
+        self._running = True
+        try:
+            yield from super().irun(steps)
+        finally:
+            self._held, self._running = self._choices(), False
+
+    def _keep_choices(self) -> None:
+        """Have the calculator keep for this run what it else chooses for each cell, as the mesh of a Coulomb
+        sum.
+
+        Calculators that make such choices have methods ``hold(atoms)``, ``held()`` and ``set_held(held)``,
+        see `asennp.calculators.base.ChargedCalculator`.
+        """
+        calculator = self.atoms.calc
+        if not hasattr(calculator, "set_held"):
+            return
+        if self._held is None:
+            calculator.hold(self.atoms)
+        else:
+            calculator.set_held(self._held)
+
+    def _choices(self) -> Any:
+        """Return what the calculator keeps for this run."""
+        calculator = self.atoms.calc
+        return calculator.held() if self._running and hasattr(calculator, "held") else self._held
 
     def _refresh_properties(self) -> None:
         """Do nothing: a step leaves energy and forces of its last positions with the calculator."""
@@ -226,6 +254,7 @@ class RestartableDynamics(MolecularDynamics):
                 "outputs": outputs,
                 "info": {key: value for key, value in self.atoms.info.items() if _is_plain(value)},
                 "state": values,
+                "held": self._choices(),
             },
             {**atoms, "cell": self.atoms.cell.array, "pbc": self.atoms.pbc, **arrays},
         )
@@ -284,6 +313,7 @@ class RestartableDynamics(MolecularDynamics):
         for name, array in atoms.arrays.items():
             array[...] = arrays[f"atoms/{name}"]
         dynamics.nsteps = values["step"]
+        dynamics._held = values.get("held")
         dynamics._set_state(values["state"], arrays)
         return dynamics
 

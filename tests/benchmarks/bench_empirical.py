@@ -27,9 +27,10 @@ from ase.md.verlet import VelocityVerlet
 from asennp import BuckinghamCoulomb, CoulombCalculator
 from asennp.calculators.potential import load_potential
 from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.kernels_pme import convolve, gather, spread
+from asennp.electrostatics.kernels_pme import convolve, gather, pad, spread
 from asennp.electrostatics.mesh import TorchSum
 from asennp.electrostatics.pme import PME, spline_factors
+from asennp.electrostatics.sums import ChargedCell, Sums
 from asennp.structures import build_phase
 from asennp.units import COULOMB_EV_A
 
@@ -269,6 +270,24 @@ def scaling(largest: int) -> None:
     print(f"exponent {exponent:.2f}")
 
 
+def compare_threads(rounds: int, largest: int) -> None:
+    """Print evaluations with one thread and with more, taken in turn."""
+    most = os.cpu_count() or 1
+    counts = [n for n in (1, 2, 4, 8, 16) if n <= most]
+    print("\nThreads of one evaluation: milliseconds, and speed-up")
+    for repeat, n_steps in ((2, 400), (4, 60), (8, 8), (20, 1)):
+        if 8 * repeat**3 > largest:
+            break
+        atoms = crystal(repeat)
+        actions = {}
+        for n in counts:
+            calculator = BuckinghamCoulomb(POTENTIAL, cutoff=CUTOFF, threads=n)
+            actions[f"{n}"] = evaluation(calculator, atoms.copy(), n_steps)
+        found = alternate(actions, rounds)
+        shown = (f"{n}: {1e3 * value:8.3f} {found['1'] / value:4.2f}x" for n, value in found.items())
+        print(f"{len(atoms):6d} atoms  ", "   ".join(shown), flush=True)
+
+
 def profile() -> None:
     """Print where the time of 4 096 atoms goes."""
     atoms = crystal(8)
@@ -279,25 +298,29 @@ def profile() -> None:
 
     n, cell, like = len(atoms), atoms.cell.array, (0,) * settings.order
     inverse, charges = np.linalg.inv(cell), 2.0 * unit_charges(atoms)
-    out = np.zeros(n), np.zeros((n, 3)), np.zeros((3, 3))
-    mesh = spread(atoms.positions, inverse, charges, settings.mesh, like)
-    modes = fft.rfftn(mesh)
+    out, mesh, virials = Sums.zeros(n), np.empty(settings.mesh), np.empty((settings.mesh[0], 6))
+    padded = np.empty((*settings.mesh[:2], settings.mesh[2] + settings.order))
+    modes, n0 = fft.rfftn(np.ones(settings.mesh)), settings.mesh[0]
     factors = tuple(spline_factors(k, settings.order) for k in settings.mesh)
     kinds = calculator._kinds[atoms.numbers]
     short = calculator._list(CUTOFF).rows(atoms.positions, cell, atoms.pbc)
+    charged = ChargedCell(atoms.positions, cell, atoms.get_volume(), charges)
     parts: dict[str, Callable[[], object]] = {
         "whole": lambda: calculator.calculate(atoms),
-        "pairs": lambda: calculator._sum_tabulated(
-            atoms.positions, cell, atoms.pbc, kinds, settings.alpha, settings.real_cutoff
+        "pairs": lambda: calculator._add_tabulated(
+            charged, atoms.pbc, kinds, settings.alpha, settings.real_cutoff, out
         ),
-        "charges to the mesh": lambda: spread(atoms.positions, inverse, charges, settings.mesh, like),
+        "charges to the mesh": lambda: spread(0, n0, atoms.positions, inverse, charges, like, mesh),
         "transform": lambda: fft.rfftn(mesh),
         "influence function": lambda: convolve(
-            modes.copy(), 2 * np.pi * inverse.T, atoms.get_volume(), settings.alpha, settings.mesh, factors,
-            out[2],
+            0, n0, modes.copy(), 2 * np.pi * inverse.T, charged.volume, settings.alpha, settings.mesh,
+            factors, virials,
         ),
         "transform back": lambda: fft.irfftn(modes, settings.mesh, norm="forward"),
-        "forces from the mesh": lambda: gather(atoms.positions, inverse, charges, mesh, like, *out[:2]),
+        "forces from the mesh": lambda: (
+            pad(0, n0, mesh, padded),
+            gather(0, n, atoms.positions, inverse, charges, settings.mesh, padded, like, *out[:2]),
+        ),
     }  # fmt: skip
     print(f"\nProfile, {n} atoms, {len(short.j)} listed pairs, {settings}")
     for name, action in parts.items():
@@ -324,6 +347,7 @@ def main() -> None:
     child = multiprocessing.get_context("spawn").Process(target=scaling, args=(5000 if quick else 100_000,))
     child.start()
     child.join()
+    compare_threads(3 if quick else 5, 5000 if quick else 100_000)
     profile()
 
 

@@ -62,4 +62,4 @@ def test_bad_input():
     with pytest.raises(InputError, match="pbc"):
         TorchSum().compute(atoms.positions, atoms.cell.array, charges, np.array([True, False, False]))
     with pytest.raises(InputError, match="mesh would be too large"):
-        TorchSum("pme", 1e-12).compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
+        TorchSum("pme", 1e-13).compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
