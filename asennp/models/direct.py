@@ -15,6 +15,7 @@ from ase import Atoms
 
 from asennp.models import kernels_direct
 from asennp.models.aev import AEVSettings, _Edges, _find_edges
+from asennp.models.kernels_simd import LANES
 from asennp.neighbors import VerletPairs
 
 #: Degree of the polynomials and their largest error, relative to the function's largest value.
@@ -79,19 +80,20 @@ def _join(table: Table) -> np.ndarray:
 class _Tables:
     """Tables of one descriptor.
 
-    `sections` and `order` have the lengths of loops: the compiler knows the length of a tuple.
+    `row`, `shifts`, `sections` and `order` are tuples as long as a row of each table and a polynomial: the
+    compiler knows the length of a tuple.
     """
 
     radial: Table
     first: np.ndarray
-    gauss: np.ndarray
-    gauss_scale: float
-    bump: np.ndarray
-    bump_scale: float
-    pair_rank: np.ndarray
-    first_angular: np.uint64
+    row: tuple[int, ...]
+    gauss: Table
+    shifts: tuple[int, ...]
+    bump: Table
+    joined: np.ndarray
     sections: tuple[int, ...]
     order: tuple[int, ...]
+    pair_columns: np.ndarray
 
 
 @lru_cache(maxsize=16)
@@ -128,20 +130,18 @@ def _tabulate(settings: AEVSettings, dtype: str) -> _Tables:
         np.take_along_axis(whole.slopes, lanes, axis=2),
         whole.scale,
     )
-    mean, cosine = make_table(gauss, settings.angular_cutoff, dtype), make_table(bump, 2.0, dtype)
-    columns = settings.pair_columns
-    rank = (columns - columns.min()) // (len(settings.angular_shifts) * settings.n_sections)
+    sections = make_table(bump, 2.0, dtype)
     return _Tables(
         near,
-        first.astype(np.uint64),
-        _join(mean),
-        0.5 * mean.scale,
-        _join(cosine),
-        cosine.scale,
-        rank.astype(np.uint64),
-        np.uint64(columns.min()),
+        first,
+        (0,) * width,
+        make_table(gauss, settings.angular_cutoff, dtype),
+        (0,) * len(settings.angular_shifts),
+        sections,
+        _join(sections),
         (0,) * settings.n_sections,
         (0,) * (_QUALITY[dtype][0] + 1),
+        settings.pair_columns,
     )
 
 
@@ -182,13 +182,14 @@ class DirectDescriptor:
         radial: tuple[Any, ...] = (
             gradients, edges.vectors, self._distances, edges.i, edges.j, self.species,
             len(self.settings.radial_shifts), tables.radial.slopes, tables.first, tables.radial.scale,
-            tables.order[:-1], slopes, virial,
+            tables.order[:-1], tables.row, slopes, virial,
         )  # fmt: skip
         kernels_direct.pull_back_radial(*radial)
         angular: tuple[Any, ...] = (
-            gradients, edges.vectors, self._distances, self._envelope, edges.i, edges.j, edges.starts,
-            edges.pair, edges.sign, edges.species, tables.pair_rank, tables.first_angular, tables.gauss,
-            tables.gauss_scale, tables.bump, tables.bump_scale, tables.sections, tables.order, slopes, virial,
+            gradients, edges.i, edges.j, edges.vectors, self._distances, self._envelope, edges.starts,
+            edges.pair, edges.sign, edges.species, tables.pair_columns,
+            (tables.gauss.values, tables.gauss.slopes), 0.5 * tables.gauss.scale, tables.shifts, tables.joined,
+            tables.bump.scale, 2 * tables.sections, tables.order, LANES["float64"], slopes, virial,
         )  # fmt: skip
         kernels_direct.pull_back_angular(*angular)
         upper = np.triu(virial)
@@ -206,13 +207,13 @@ def compute_direct(
     envelope = kernels_direct.envelopes(distances, settings.angular_cutoff)
     radial: tuple[Any, ...] = (
         distances, edges.i, edges.j, species, len(settings.radial_shifts), tables.radial.values, tables.first,
-        tables.radial.scale, tables.order, features,
+        tables.radial.scale, tables.order, tables.row, features,
     )  # fmt: skip
     kernels_direct.add_radial(*radial)
     angular: tuple[Any, ...] = (
         edges.vectors, distances, envelope, edges.starts, edges.pair, edges.sign, edges.species,
-        tables.pair_rank, tables.first_angular, tables.gauss, tables.gauss_scale, tables.bump,
-        tables.bump_scale, tables.order, features,
+        tables.pair_columns, tables.gauss.values, 0.5 * tables.gauss.scale, tables.shifts, tables.bump.values,
+        tables.bump.scale, tables.sections, tables.order, LANES["float64"], features,
     )  # fmt: skip
     kernels_direct.add_angular(*angular)
     return DirectDescriptor(settings, species, features, edges, distances, envelope)

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from asennp.errors import InputError
+from asennp.models import kernels_network
+from asennp.models.kernels_simd import LANES
 
 #: Atoms that pass the networks at once in a prediction.
 _CHUNK = 256
@@ -366,15 +368,17 @@ class AtomicNetworks:
     def _predict(self, species: int, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return e (M, n) and de/dG (M, n, F) of atoms of one species."""
         weights, biases = self.weights[species], self.biases[species]
-        outputs, kept = features.unsqueeze(0), []
-        for weight, bias in zip(weights[:-1], biases[:-1]):
-            kept.append(_affine(outputs, weight, bias))
-            outputs = gelu(kept[-1])
-        energies = _affine(outputs, weights[-1], biases[-1]).squeeze(2)
-        upper = weights[-1].mT.expand_as(outputs).contiguous()
-        for weight, z in zip(reversed(weights[:-1]), reversed(kept)):
-            upper = torch.bmm(torch.ops.aten.gelu_backward(upper, z), weight.mT)
-        return energies, upper
+        activate, close = (
+            (_activate, _close) if self.device.type == "cpu" else (_activate_torch, _close_torch)
+        )
+        outputs, slopes = features.unsqueeze(0), []
+        for weight, bias in zip(weights[:-2], biases[:-2]):
+            outputs, slope = activate(_matmul(outputs, weight), bias)
+            slopes.append(slope)
+        energies, upper = close(_matmul(outputs, weights[-2]), biases[-2], weights[-1], biases[-1])
+        for weight, slope in zip(reversed(weights[1:-1]), reversed(slopes)):
+            upper = torch.bmm(upper, weight.mT).mul_(slope)
+        return energies, torch.bmm(upper, weights[0].mT)
 
     def accumulate(
         self, features: Tensor, species: Tensor, energy_bar: Tensor, tangent: Tensor | None = None
@@ -404,3 +408,33 @@ def _affine(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _matmul(inputs: Tensor, weight: Tensor) -> Tensor:
     """Return inputs W for every member, (M, n, out)."""
     return torch.bmm(inputs.expand(len(weight), -1, -1), weight)
+
+
+def _activate(z: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Return phi(z + b), in the place of z, and its slope (M, n, width)."""
+    slope = torch.empty_like(z)
+    lanes = LANES[str(z.dtype).removeprefix("torch.")]
+    kernels_network.activate(z.numpy(), bias.detach().numpy(), slope.numpy(), lanes, (0,))
+    return z, slope
+
+
+def _close(z: Tensor, bias: Tensor, weight: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Return phi(z + b) w + last (M, n) and, in the place of z, its gradient by z (M, n, width)."""
+    energies = z.new_empty(z.shape[:2])
+    lanes = LANES[str(z.dtype).removeprefix("torch.")]
+    tensors = z, bias.detach(), weight.detach().squeeze(2), last.detach().squeeze(1), energies
+    arguments: tuple[Any, ...] = (*(tensor.numpy() for tensor in tensors), lanes, (0,))
+    kernels_network.close(*arguments)
+    return energies, z
+
+
+def _activate_torch(z: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Do the same by torch, on any device."""
+    z = z.add_(bias.unsqueeze(1))
+    return gelu(z), torch.ops.aten.gelu_backward(torch.ones_like(z), z)
+
+
+def _close_torch(z: Tensor, bias: Tensor, weight: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """Do the same by torch, on any device."""
+    values, slope = _activate_torch(z, bias)
+    return _affine(values, weight, last).squeeze(2), slope.mul_(weight.mT)
