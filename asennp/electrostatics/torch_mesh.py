@@ -39,7 +39,11 @@ class FixedMeshPME(torchpme.PMECalculator):
         node_mask: torch.Tensor | None = None,
         kvectors: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return half the smooth potential at the charges, (N, 1)."""
+        """Return the smooth part, as torch-pme asks for it."""
+        return self.smooth_part(charges, cell, positions)
+
+    def smooth_part(self, charges: torch.Tensor, cell: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Return half the smooth potential at the charges, (N, 1), without their own, eV/e."""
         size = torch.tensor(self.mesh, device=cell.device)
         self.mesh_interpolator.update(cell, size)
         self.kspace_filter.update(cell, size)
