@@ -9,6 +9,7 @@ from ase import Atoms
 
 from asennp.calculators.base import OnePassCalculator, pack_results
 from asennp.electrostatics.gaussian import GaussianSum
+from asennp.electrostatics.gaussian_mesh import MeshSum
 from asennp.electrostatics.gaussian_pairs import PairSum
 from asennp.electrostatics.gaussian_waves import WaveSum
 from asennp.electrostatics.pqeq import Problem
@@ -30,6 +31,10 @@ from asennp.neighbors import check_geometry, neighbor_pairs
 TAPER_CUTOFF = 12.5
 #: Up to this number of atoms, linear systems are solved directly.
 DIRECT_BELOW = 128
+#: Accuracy of the sum by which Newton's steps are found in large cells, and the orders of its splines.
+ROUGH = 1e-2, (6,)
+#: A response is solved for to this relative accuracy.
+_RESPONSE = 1e-9
 #: Nothing physical has atoms closer than this, Å.
 CLOSEST = 0.4
 _BOUNDARIES = ("ewald", "taper")
@@ -95,7 +100,7 @@ class PQEqCalculator(OnePassCalculator):
     ]  # fmt: skip
     default_parameters = {  # noqa: RUF012
         "total_charge": 0.0, "field": None, "periodic": "ewald", "iterations": None, "parameter_set": DEFAULT,
-        "polarizable": True, "shell_limit": None, "tolerance": 1e-8, "accuracy": 1e-8, "solver": "auto",
+        "polarizable": True, "shell_limit": None, "tolerance": 1e-8, "accuracy": 1e-6, "solver": "auto",
         "warm_start": False,
     }  # fmt: skip
 
@@ -109,7 +114,7 @@ class PQEqCalculator(OnePassCalculator):
         polarizable: bool = True,
         shell_limit: float | None = None,
         tolerance: float = 1e-8,
-        accuracy: float = 1e-8,
+        accuracy: float = 1e-6,
         solver: str = "auto",
         warm_start: bool = False,
         **kwargs: Any,
@@ -179,8 +184,7 @@ class PQEqCalculator(OnePassCalculator):
         The dielectric tensor of a cell's shells is 1 + 4 pi/V times this.
         """
         problem, q, s, fixed = self._responding(atoms, fixed_charges)
-        solver = self._solver(problem)
-        return problem.coulomb * compute_polarizability(problem, solver, q, s, fixed)
+        return problem.coulomb * compute_polarizability(problem, self._exact(problem), q, s, fixed)
 
     def born_charges(self, atoms: Atoms, fixed_charges: bool | None = None) -> np.ndarray:
         """Return Z*_i,ab = d(dipole)_b/dR_ia, (N, 3, 3), e: charges plus what shells add when atoms move.
@@ -191,17 +195,17 @@ class PQEqCalculator(OnePassCalculator):
             As for `polarizability`.
         """
         problem, q, s, fixed = self._responding(atoms, fixed_charges)
-        return compute_born_charges(problem, self._solver(problem), q, s, fixed)
+        return compute_born_charges(problem, self._exact(problem), q, s, fixed)
 
     def stability(self, atoms: Atoms) -> ShellStability:
         """Return how near the shells are to running away, by all eigenvalues at undisplaced shells."""
-        problem = self._problem(atoms)
+        problem = self._problem(atoms, matrices=True)
         try:
             return compute_stability(problem, *problem.start())
         except Catastrophe as error:
             raise self._explained(problem, error) from None
 
-    def _problem(self, atoms: Atoms) -> Problem:
+    def _problem(self, atoms: Atoms, matrices: bool = False) -> Problem:
         """Set up the energy as a function of charges and shells; refuse atoms it is not made for."""
         positions, cell, pbc = atoms.positions, atoms.cell.array, atoms.pbc
         check_geometry(positions, cell, pbc)
@@ -223,20 +227,23 @@ class PQEqCalculator(OnePassCalculator):
                 expected="a field across the periodic directions, or an open system (pbc=False)",
                 got=f"{field} V/Å with pbc={pbc.tolist()}",
             )
-        gaussians = self._gaussians(len(atoms), pbc).at(
-            positions, cell, pbc, parameters.kinds, parameters.exponents
-        )
+        gaussians = self._gaussians(pbc, matrices or self._direct(len(atoms)))
+        places = positions, cell, pbc, parameters.kinds, parameters.exponents
+        rough = None
+        if isinstance(gaussians, MeshSum):
+            rough = self._sums.setdefault("rough", MeshSum(*ROUGH)).at(*places)
         return Problem(
             atoms=parameters,
-            gaussians=gaussians,
+            gaussians=gaussians.at(*places),
             coulomb=self.elements.coulomb,
             total_charge=total,
             positions=positions.copy(),
             field=np.zeros(3) if field is None else np.asarray(field),
             polarizable=bool(self.parameters["polarizable"]),
+            rough=rough,
         )
 
-    def _gaussians(self, n_atoms: int, pbc: np.ndarray) -> GaussianSum:
+    def _gaussians(self, pbc: np.ndarray, direct: bool) -> GaussianSum:
         """Return the sum for atoms of a periodicity, keeping those in use."""
         tapered = self.parameters["periodic"] == "taper"
         if tapered:
@@ -250,12 +257,23 @@ class PQEqCalculator(OnePassCalculator):
                 got=pbc.tolist(),
                 do="set pbc=True with wide vacuum, or use periodic='taper'",
             )
-        return self._sums.setdefault("waves", WaveSum(self.parameters["accuracy"]))
+        accuracy = self.parameters["accuracy"]
+        if direct:
+            return self._sums.setdefault("waves", WaveSum(accuracy))
+        return self._sums.setdefault("mesh", MeshSum(accuracy))
+
+    def _direct(self, n_atoms: int) -> bool:
+        kind = self.parameters["solver"]
+        return kind == "direct" or (kind == "auto" and n_atoms <= DIRECT_BELOW)
 
     def _solver(self, problem: Problem) -> LinearSolver:
-        kind = self.parameters["solver"]
-        direct = kind == "direct" or (kind == "auto" and len(problem) <= DIRECT_BELOW)
-        return Dense() if direct else Iterative()
+        return Dense() if self._direct(len(problem)) else Iterative()
+
+    def _exact(self, problem: Problem) -> LinearSolver:
+        """Return a solver whose single step is accurate."""
+        if self._direct(len(problem)):
+            return Dense()
+        return Iterative(_RESPONSE, probe=False, rough=False)
 
     def _solve(self, problem: Problem, atoms: Atoms) -> Solution:
         iterations, limit = self.parameters["iterations"], self.parameters["shell_limit"]

@@ -1,22 +1,17 @@
-"""Gaussian charges in periodic cells, summed over plane waves: Ewald's sum without a part in real space.
-
-A Gaussian charge is its own screening charge: its transform falls as exp(-k^2/4 alpha), so the lattice sum of
-U = (2 pi/V) sum_k |S(k)|^2/k^2, S(k) = sum of charges times exp(-k^2/4 alpha + i k.r), converges alone, with
-tin-foil boundaries. What it holds of an atom's core and shell with themselves and each other is taken out.
-"""
+"""Gaussian charges in small periodic cells, summed over explicit plane waves: see `gaussian_lattice`."""
 
 import math
 from typing import Self
 
 import numpy as np
 
-from asennp.electrostatics.gaussian import Curvature, GaussianSum, SiteSums
-from asennp.electrostatics.gaussian_own import OwnPairs
+from asennp.electrostatics.gaussian import Curvature
+from asennp.electrostatics.gaussian_lattice import LatticeSum, OwnPairs, Sites
 from asennp.electrostatics.gaussian_pairs import add_local
 from asennp.electrostatics.kernels import TAPER
 from asennp.electrostatics.kernels_waves import plane_waves
 from asennp.electrostatics.mesh import wave_integers
-from asennp.electrostatics.screened import check_accuracy, reach_factor
+from asennp.electrostatics.screened import reach_factor
 
 
 def wave_reach(exponents: np.ndarray, accuracy: float) -> float:
@@ -24,17 +19,8 @@ def wave_reach(exponents: np.ndarray, accuracy: float) -> float:
     return 2.0 * math.sqrt(0.5 * float(exponents.max())) * reach_factor(accuracy)
 
 
-class WaveSum(GaussianSum):
-    """Lattice sum over explicit plane waves; for small cells, in which matrices are affordable.
-
-    Parameters
-    ----------
-    accuracy
-        Relative error of the forces.
-    """
-
-    def __init__(self, accuracy: float = 1e-8) -> None:
-        self.accuracy = check_accuracy(accuracy)
+class WaveSum(LatticeSum):
+    """Lattice sum over explicit plane waves; for small cells, in which matrices are affordable."""
 
     def at(
         self,
@@ -72,20 +58,17 @@ class WaveSum(GaussianSum):
         n = len(self._integers)
         return np.concatenate([-waves[:, n:], waves[:, :n]], axis=1)
 
-    def evaluate(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> SiteSums:
-        """Return potentials, gradients and virial."""
+    def sum_sites(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> Sites:
+        """Return the sums over all sites."""
         waves = self._waves(self._positions + shells)
         total = core @ self._cores + shell @ waves
-        phi_core, phi_shell = self._cores @ total, waves @ total
-        grad_core = core[:, None] * self._slopes(self._cores, total)
-        grad_shell = shell[:, None] * self._slopes(waves, total)
-        virial = self._virial(core, shell, waves, total)
-        # shells that strain moves along with their cores
-        stretched = grad_shell.T @ shells
-        virial -= 0.5 * (stretched + stretched.T)
-        self._own.take_out(core, shell, shells, phi_core, phi_shell, grad_core, grad_shell)
-        energies = 0.5 * (core * phi_core + shell * phi_shell)
-        return SiteSums(energies, phi_core, grad_core, grad_shell, virial)
+        return (
+            self._cores @ total,
+            waves @ total,
+            self._slopes(self._cores, total),
+            self._slopes(waves, total),
+            self._virial(core, shell, waves, total),
+        )
 
     def _slopes(self, waves: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return the gradient of the potential at each site."""

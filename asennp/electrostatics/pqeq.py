@@ -34,6 +34,9 @@ class Problem:
         Uniform field, (3,), V/Å.
     polarizable
         False: shells stay on their cores (plain charge equilibration).
+    rough
+        A cheaper sum at the same places, good enough for the second derivatives of Newton's steps; what these
+        converge to is the first sum's. None: the first.
     """
 
     atoms: AtomParameters
@@ -43,6 +46,7 @@ class Problem:
     positions: np.ndarray
     field: np.ndarray
     polarizable: bool = True
+    rough: GaussianSum | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -66,6 +70,11 @@ class Problem:
     def curvature(self, q: np.ndarray, s: np.ndarray) -> Curvature:
         """Return the second derivatives of the Coulomb energy, in e^2/Å without the constant."""
         return self.gaussians.curvature(q + self.atoms.shell, -self.atoms.shell, s)
+
+    def rough_curvature(self, q: np.ndarray, s: np.ndarray) -> Curvature:
+        """Return the same, approximately, for Newton's steps."""
+        gaussians = self.gaussians if self.rough is None else self.rough
+        return gaussians.curvature(q + self.atoms.shell, -self.atoms.shell, s)
 
     def results(self, q: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return atomic energies (N,) eV, forces (N, 3) eV/Å and dE/deps (3, 3) eV at fixed q and s."""

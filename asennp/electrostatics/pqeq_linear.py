@@ -18,7 +18,7 @@ from asennp.errors import InputError
 _MARGIN = 1e-8
 #: Conjugate gradients give up after so many steps.
 _MOST_STEPS = 500
-#: Steps with which a random displacement is tried, for shells that no force moves.
+#: How far the residual of a random displacement is reduced, to find shells that would run away.
 _PROBE = 0.05
 
 
@@ -148,11 +148,15 @@ class Iterative(LinearSolver):
         How much each solution reduces the residual; Newton's steps do the rest.
     probe
         Try a random displacement of the shells at the first point, to find modes that no force excites.
+    rough
+        Take the problem's rough second derivatives.
     """
 
-    def __init__(self, tolerance: float = 1e-3, probe: bool = True) -> None:
+    def __init__(self, tolerance: float = 1e-3, probe: bool = True, rough: bool = True) -> None:
         self.tolerance = tolerance
         self.probe = probe
+        self.rough = rough
+        #: Products with the matrix so far.
         self.n_products = 0
 
     def charges(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -181,7 +185,8 @@ class Iterative(LinearSolver):
         return self._solve(-by_charge, -by_shell)
 
     def _point(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> None:
-        self._problem, self._curvature = problem, problem.curvature(q, s)
+        self._problem = problem
+        self._curvature = (problem.rough_curvature if self.rough else problem.curvature)(q, s)
 
     def _apply(self, dq: np.ndarray, ds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.n_products += 1

@@ -10,6 +10,7 @@ from scipy.special import erf, erfc
 
 from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.gaussian import pair_widths
+from asennp.electrostatics.gaussian_mesh import MeshSum
 from asennp.electrostatics.gaussian_pairs import PairSum
 from asennp.electrostatics.gaussian_waves import WaveSum
 from asennp.electrostatics.kernels_gaussian import gaussian_pair, tapered_pair
@@ -89,6 +90,21 @@ def test_lattice_sum_is_point_ewald_with_pair_corrections():
         assert sums.energies.sum() == pytest.approx(energy, abs=10 * accuracy)
 
 
+def test_mesh_agrees_with_plane_waves():
+    atoms, kinds = crystal()
+    core, shell, shells = sites(len(atoms))
+    exact = place(WaveSum(1e-13), atoms, kinds)
+    for accuracy in (1e-3, 1e-6):
+        mesh = place(MeshSum(accuracy, (6,)), atoms, kinds)
+        one, other = (sums.evaluate(core, shell, shells) for sums in (exact, mesh))
+        for name in ("energies", "core_potential", "core_gradient", "shell_gradient", "virial"):
+            np.testing.assert_allclose(
+                getattr(other, name), getattr(one, name), atol=10 * accuracy, err_msg=name
+            )
+        one, other = (sums.curvature(core, shell, shells).dense() for sums in (exact, mesh))
+        np.testing.assert_allclose(other, one, atol=10 * accuracy)
+
+
 def test_madelung_constant_of_narrow_charges():
     """Far apart, Gaussians are point charges: rock salt, per formula unit and nearest distance."""
     atoms = bulk("NaCl", "rocksalt", a=20.0, cubic=True)
@@ -104,6 +120,7 @@ SUMS = {
     "open": lambda: PairSum(),
     "tapered": lambda: PairSum(9.0),
     "waves": lambda: WaveSum(1e-12),
+    "mesh": lambda: MeshSum(1e-6, (6,)),
 }
 
 

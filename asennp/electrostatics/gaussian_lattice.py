@@ -1,11 +1,51 @@
-"""What a lattice sum over all sites holds of an atom's own core and shell, to be taken out."""
+"""Gaussian charges in periodic cells, summed in reciprocal space alone.
+
+A Gaussian charge is its own screening charge: its transform falls as exp(-k^2/4 alpha), so the lattice sum
+of U = (2 pi/V) sum_k |S(k)|^2/k^2, S(k) = sum of charges times exp(-k^2/4 alpha + i k.r), converges without
+a part in real space, with tin-foil boundaries. What it holds of an atom's core and shell with themselves and
+each other is taken out.
+"""
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 
-from asennp.electrostatics.gaussian import full_blocks
+from asennp.electrostatics.gaussian import GaussianSum, SiteSums, full_blocks
 from asennp.electrostatics.kernels_gaussian import own_functions
+from asennp.electrostatics.screened import check_accuracy
+
+#: Potentials at cores and shells (N,), their gradients there (N, 3), and dU/deps of all sites (3, 3).
+Sites = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class LatticeSum(GaussianSum):
+    """Sum over the infinite lattice, at a stated accuracy.
+
+    Parameters
+    ----------
+    accuracy
+        Relative error of the forces.
+    """
+
+    def __init__(self, accuracy: float = 1e-6) -> None:
+        self.accuracy = check_accuracy(accuracy)
+        self._own: OwnPairs
+
+    @abstractmethod
+    def sum_sites(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> Sites:
+        """Return the sums over all sites, an atom's own among them."""
+
+    def evaluate(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> SiteSums:
+        """Return potentials, gradients and virial."""
+        phi_core, phi_shell, grad_core, grad_shell, virial = self.sum_sites(core, shell, shells)
+        grad_core, grad_shell = core[:, None] * grad_core, shell[:, None] * grad_shell
+        # strain moves shells along with their cores
+        stretched = grad_shell.T @ shells
+        virial = virial - 0.5 * (stretched + stretched.T)
+        self._own.take_out(core, shell, shells, phi_core, phi_shell, grad_core, grad_shell)
+        energies = 0.5 * (core * phi_core + shell * phi_shell)
+        return SiteSums(energies, phi_core, grad_core, grad_shell, virial)
 
 
 class OwnPairs:

@@ -1,0 +1,126 @@
+"""Compiled parts of mesh sums over charges and dipoles; the mesh is that of `kernels_pme`."""
+
+import numpy as np
+from numba import njit
+
+from asennp.electrostatics.kernels_pme import locate, raise_order
+
+
+@njit(inline="always")
+def differences(values: np.ndarray, order: int, out: np.ndarray) -> None:
+    """Turn spline weights of order - 1 (padded with 0) into the slopes of the spline of that order."""
+    out[0] = -values[0]
+    for m in range(1, order - 1):
+        out[m] = values[m - 1] - values[m]
+    out[order - 1] = values[order - 2]
+
+
+@njit(inline="always")
+def bspline_curved(
+    x: float, weights: np.ndarray, slopes: np.ndarray, curves: np.ndarray, work: np.ndarray, order: int
+) -> None:
+    """Fill weights, slopes and second derivatives of the cardinal B-spline at `order` mesh points."""
+    weights[0], weights[1] = 1.0 - x, x
+    for k in range(3, order - 1):
+        raise_order(x, weights, k)
+    differences(weights, order - 1, work)
+    differences(work, order, curves)
+    raise_order(x, weights, order - 1)
+    differences(weights, order, slopes)
+    raise_order(x, weights, order)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def spread_dipoles(
+    positions: np.ndarray,
+    inverse: np.ndarray,
+    charges: np.ndarray,
+    dipoles: np.ndarray,
+    size: tuple[int, int, int],
+    like: tuple[int, ...],
+) -> np.ndarray:
+    """Return the mesh (n0, n1, n2) of charges and dipoles spread by B-splines of order len(like) >= 4."""
+    order = len(like)
+    n0, n1, n2 = size
+    padded = np.zeros((n0, n1, n2 + order))
+    wx, wy, wz = np.empty(order), np.empty(order), np.empty(order)
+    sx, sy, sz = np.empty(order), np.empty(order), np.empty(order)
+    curves, work = np.empty(order), np.empty(order)
+    for a in range(positions.shape[0]):
+        x, tx = locate(positions[a], inverse, size, 0)
+        y, ty = locate(positions[a], inverse, size, 1)
+        z, tz = locate(positions[a], inverse, size, 2)
+        bspline_curved(tx, wx, sx, curves, work, order)
+        bspline_curved(ty, wy, sy, curves, work, order)
+        bspline_curved(tz, wz, sz, curves, work, order)
+        # along the mesh's axes
+        p, q = dipoles[a], charges[a]
+        p0 = n0 * (p[0] * inverse[0, 0] + p[1] * inverse[1, 0] + p[2] * inverse[2, 0])
+        p1 = n1 * (p[0] * inverse[0, 1] + p[1] * inverse[1, 1] + p[2] * inverse[2, 1])
+        p2 = n2 * (p[0] * inverse[0, 2] + p[1] * inverse[1, 2] + p[2] * inverse[2, 2])
+        for i in range(order):
+            row = (x + i) % n0
+            for j in range(order):
+                flat = (q * wx[i] + p0 * sx[i]) * wy[j] + p1 * wx[i] * sy[j]
+                steep = p2 * wx[i] * wy[j]
+                line = padded[row, (y + j) % n1]
+                for k in range(order):
+                    line[z + k] += flat * wz[k] + steep * sz[k]
+    mesh = padded[:, :, :n2].copy()
+    for i in range(n0):
+        for j in range(n1):
+            for k in range(order):
+                mesh[i, j, k % n2] += padded[i, j, n2 + k]
+    return mesh
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather_curvature(
+    positions: np.ndarray,
+    inverse: np.ndarray,
+    mesh: np.ndarray,
+    like: tuple[int, ...],
+    out: np.ndarray,
+) -> None:
+    """Fill the second derivatives (N, 6), xx yy zz yz xz xy, of the potential on a mesh."""
+    order = len(like)
+    n0, n1, n2 = mesh.shape
+    w, s, c = np.empty((3, order)), np.empty((3, order)), np.empty((3, order))
+    work = np.empty(order)
+    h = np.empty((3, 3))
+    g = np.empty((3, 3))  # d(mesh coordinate)/d(position)
+    for axis in range(3):
+        for b in range(3):
+            g[axis, b] = mesh.shape[axis] * inverse[b, axis]
+    for a in range(positions.shape[0]):
+        x, tx = locate(positions[a], inverse, mesh.shape, 0)
+        y, ty = locate(positions[a], inverse, mesh.shape, 1)
+        z, tz = locate(positions[a], inverse, mesh.shape, 2)
+        bspline_curved(tx, w[0], s[0], c[0], work, order)
+        bspline_curved(ty, w[1], s[1], c[1], work, order)
+        bspline_curved(tz, w[2], s[2], c[2], work, order)
+        h[:] = 0.0
+        for i in range(order):
+            for j in range(order):
+                points = mesh[(x + i) % n0, (y + j) % n1]
+                flat, steep, bent = 0.0, 0.0, 0.0
+                for k in range(order):
+                    value = points[(z + k) % n2]
+                    flat += w[2, k] * value
+                    steep += s[2, k] * value
+                    bent += c[2, k] * value
+                h[0, 0] += c[0, i] * w[1, j] * flat
+                h[1, 1] += w[0, i] * c[1, j] * flat
+                h[2, 2] += w[0, i] * w[1, j] * bent
+                h[1, 2] += w[0, i] * s[1, j] * steep
+                h[0, 2] += s[0, i] * w[1, j] * steep
+                h[0, 1] += s[0, i] * s[1, j] * flat
+        h[2, 1], h[2, 0], h[1, 0] = h[1, 2], h[0, 2], h[0, 1]
+        for row in range(6):
+            u = row if row < 3 else (1 if row == 3 else 0)
+            v = row if row < 3 else (1 if row == 5 else 2)
+            total = 0.0
+            for m in range(3):
+                for n in range(3):
+                    total += g[m, u] * h[m, n] * g[n, v]
+            out[a, row] = total
