@@ -26,6 +26,7 @@ from asennp.electrostatics.pqeq_solve import Solution, solve, solve_clamped, sol
 from asennp.electrostatics.screened import check_accuracy
 from asennp.errors import InputError, nearest
 from asennp.neighbors import check_geometry, neighbor_pairs
+from asennp.threads import check_threads
 
 #: Where the published taper ends, Å.
 TAPER_CUTOFF = 12.5
@@ -82,6 +83,8 @@ class PQEqCalculator(OnePassCalculator):
         Begin with the last solution. By default every calculation begins anew, and its results are a
         function of the atoms to the last bit, so restarts repeat exactly; with a warm start they are a
         function of the atoms to the tolerance, and the last solution travels with copies and pickles.
+    threads
+        Threads of the sum over meshes of large cells; the results do not depend on it.
 
     Raises
     ------
@@ -101,7 +104,7 @@ class PQEqCalculator(OnePassCalculator):
     default_parameters = {  # noqa: RUF012
         "total_charge": 0.0, "field": None, "periodic": "ewald", "iterations": None, "parameter_set": DEFAULT,
         "polarizable": True, "shell_limit": None, "tolerance": 1e-8, "accuracy": 1e-6, "solver": "auto",
-        "warm_start": False,
+        "warm_start": False, "threads": 1,
     }  # fmt: skip
 
     def __init__(
@@ -117,12 +120,14 @@ class PQEqCalculator(OnePassCalculator):
         accuracy: float = 1e-6,
         solver: str = "auto",
         warm_start: bool = False,
+        threads: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             total_charge=total_charge, field=field, periodic=periodic, iterations=iterations,
             parameter_set=parameter_set, polarizable=polarizable, shell_limit=shell_limit,
-            tolerance=tolerance, accuracy=accuracy, solver=solver, warm_start=warm_start, **kwargs,
+            tolerance=tolerance, accuracy=accuracy, solver=solver, warm_start=warm_start, threads=threads,
+            **kwargs,
         )  # fmt: skip
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
@@ -143,6 +148,7 @@ class PQEqCalculator(OnePassCalculator):
                 _check_number(name, kwargs[name])
         changed = super().set(**kwargs)
         check_accuracy(self.parameters["accuracy"])
+        check_threads(self.parameters["threads"])
         self._solution: Solution | None = None
         self._numbers = np.zeros(0, int)
         self._sums: dict[str, GaussianSum] = {}
@@ -231,7 +237,9 @@ class PQEqCalculator(OnePassCalculator):
         places = positions, cell, pbc, parameters.kinds, parameters.exponents
         rough = None
         if isinstance(gaussians, MeshSum):
-            rough = self._sums.setdefault("rough", MeshSum(*ROUGH)).at(*places)
+            rough = self._sums.setdefault("rough", MeshSum(*ROUGH, threads=self.parameters["threads"])).at(
+                *places
+            )
         return Problem(
             atoms=parameters,
             gaussians=gaussians.at(*places),
@@ -260,7 +268,7 @@ class PQEqCalculator(OnePassCalculator):
         accuracy = self.parameters["accuracy"]
         if direct:
             return self._sums.setdefault("waves", WaveSum(accuracy))
-        return self._sums.setdefault("mesh", MeshSum(accuracy))
+        return self._sums.setdefault("mesh", MeshSum(accuracy, threads=self.parameters["threads"]))
 
     def _direct(self, n_atoms: int) -> bool:
         kind = self.parameters["solver"]

@@ -15,7 +15,7 @@ from scipy import fft
 
 from asennp.electrostatics.gaussian import Curvature
 from asennp.electrostatics.gaussian_lattice import LatticeSum, OwnPairs, Sites
-from asennp.electrostatics.kernels_pme import gather, spread
+from asennp.electrostatics.kernels_pme import gather, pad, spread
 from asennp.electrostatics.kernels_sites import gather_curvature, spread_dipoles
 from asennp.electrostatics.pme import (
     LARGEST_MESH,
@@ -28,6 +28,7 @@ from asennp.electrostatics.pme import (
     spline_factors,
 )
 from asennp.errors import InputError
+from asennp.threads import check_threads, share
 
 
 @lru_cache(maxsize=64)
@@ -83,15 +84,19 @@ class MeshSum(LatticeSum):
         Relative error of the forces.
     orders
         Orders of the splines to choose from.
+    threads
+        Threads of one sum; the results do not depend on it.
 
     References
     ----------
     U. Essmann et al., J. Chem. Phys. 103, 8577 (1995), doi:10.1063/1.470117.
     """
 
-    def __init__(self, accuracy: float = 1e-6, orders: tuple[int, ...] = tuple(ORDERS)) -> None:
+    def __init__(
+        self, accuracy: float = 1e-6, orders: tuple[int, ...] = tuple(ORDERS), threads: int = 1
+    ) -> None:
         super().__init__(accuracy)
-        self.orders = orders
+        self.orders, self.threads = orders, check_threads(threads)
 
     def at(
         self,
@@ -136,12 +141,7 @@ class MeshSum(LatticeSum):
     def sum_sites(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> Sites:
         """Return the sums over all sites."""
         places = self._places(shells)
-        modes = [
-            fft.rfftn(
-                spread(where, self._inverse, np.concatenate([core[of], shell[of]]), self.mesh, self._like)
-            )
-            for where, of in zip(places, self._members)
-        ]
+        modes = self._modes(places, core, shell)
         total = self._weigh(modes)
         virial = self._virial(modes, total)
         n = len(core)
@@ -162,16 +162,18 @@ class MeshSum(LatticeSum):
     def curvature(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> "MeshCurvature":
         """Return the second derivatives, without a matrix."""
         places = self._places(shells)
-        modes = [
-            fft.rfftn(
-                spread(where, self._inverse, np.concatenate([core[of], shell[of]]), self.mesh, self._like)
-            )
-            for where, of in zip(places, self._members)
-        ]
+        modes = self._modes(places, core, shell)
         local = np.empty((len(core), 6))
         for where, of, potential in zip(places, self._members, self._potentials(self._weigh(modes))):
             bent = np.empty((len(of), 6))
-            gather_curvature(where[len(of) :], self._inverse, potential, self._like, bent)
+            at = where[len(of) :]
+            share(
+                self.threads,
+                len(of),
+                lambda a, b, at=at, on=potential, out=bent: gather_curvature(  # type: ignore[misc]
+                    a, b, at, self._inverse, on, self._like, out
+                ),
+            )
             local[of] = shell[of, None] * bent
         return MeshCurvature(self, shell, places, *self._own.curvature(core, shell, shells, local))
 
@@ -183,8 +185,15 @@ class MeshSum(LatticeSum):
         for where, of in zip(places, self._members):
             charges, moments = np.zeros(2 * len(of)), np.zeros((2 * len(of), 3))
             charges[: len(of)], moments[len(of) :] = dq[of], dipoles[of]
-            mesh = spread_dipoles(where, self._inverse, charges, moments, self.mesh, self._like)
-            modes.append(fft.rfftn(mesh))
+            mesh = np.empty(self.mesh)
+            share(
+                self.threads,
+                self.mesh[0],
+                lambda a, b, at=where, q=charges, p=moments, out=mesh: spread_dipoles(  # type: ignore[misc]
+                    a, b, at, self._inverse, q, p, self._like, out
+                ),
+            )
+            modes.append(fft.rfftn(mesh, workers=self.threads))
         phi_core, grad_shell = np.empty(len(dq)), np.empty((len(dq), 3))
         for where, of, potential in zip(places, self._members, self._potentials(self._weigh(modes))):
             phi, slopes = self._gather(where, potential)
@@ -196,6 +205,21 @@ class MeshSum(LatticeSum):
         moved = self._positions + shells
         return [np.concatenate([self._positions[of], moved[of]]) for of in self._members]
 
+    def _modes(self, places: list[np.ndarray], core: np.ndarray, shell: np.ndarray) -> list[np.ndarray]:
+        """Return the transforms of each kind's charges."""
+        modes = []
+        for where, of in zip(places, self._members):
+            charges, mesh = np.concatenate([core[of], shell[of]]), np.empty(self.mesh)
+            share(
+                self.threads,
+                self.mesh[0],
+                lambda a, b, at=where, q=charges, out=mesh: spread(  # type: ignore[misc]
+                    a, b, at, self._inverse, q, self._like, out
+                ),
+            )
+            modes.append(fft.rfftn(mesh, workers=self.threads))
+        return modes
+
     def _weigh(self, modes: list[np.ndarray]) -> np.ndarray:
         total = modes[0] * self._transforms[0]
         for mode, transform in zip(modes[1:], self._transforms[1:]):
@@ -206,14 +230,22 @@ class MeshSum(LatticeSum):
         """Return the potential that each kind feels, on the mesh."""
         smooth = total * self._green
         return [
-            fft.irfftn(smooth * transform, self.mesh, norm="forward", overwrite_x=True)
+            fft.irfftn(smooth * transform, self.mesh, norm="forward", overwrite_x=True, workers=self.threads)
             for transform in self._transforms
         ]
 
     def _gather(self, where: np.ndarray, potential: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a potential (M,) and its gradient (M, 3) at sites."""
-        halves, falls = np.zeros(len(where)), np.zeros((len(where), 3))
-        gather(where, self._inverse, np.ones(len(where)), potential, self._like, halves, falls)
+        halves, falls, ones = np.zeros(len(where)), np.zeros((len(where), 3)), np.ones(len(where))
+        padded = np.empty((*self.mesh[:2], self.mesh[2] + len(self._like)))
+        share(self.threads, self.mesh[0], lambda a, b: pad(a, b, potential, padded))
+        share(
+            self.threads,
+            len(where),
+            lambda a, b: gather(
+                a, b, where, self._inverse, ones, self.mesh, padded, self._like, halves, falls
+            ),
+        )
         return 2.0 * halves, -falls
 
     def _virial(self, modes: list[np.ndarray], total: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from asennp.electrostatics.kernels_pme import locate, raise_order
+from asennp.electrostatics.kernels_pme import bspline, locate, raise_order
 
 
 @njit(inline="always")
@@ -32,57 +32,66 @@ def bspline_curved(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def spread_dipoles(
+    first: int,
+    last: int,
     positions: np.ndarray,
     inverse: np.ndarray,
     charges: np.ndarray,
     dipoles: np.ndarray,
-    size: tuple[int, int, int],
     like: tuple[int, ...],
-) -> np.ndarray:
-    """Return the mesh (n0, n1, n2) of charges and dipoles spread by B-splines of order len(like) >= 4."""
+    mesh: np.ndarray,
+) -> None:
+    """Fill planes of a mesh with charges and dipoles, as `asennp.electrostatics.kernels_pme.spread` does."""
     order = len(like)
-    n0, n1, n2 = size
-    padded = np.zeros((n0, n1, n2 + order))
+    n0, n1, n2 = mesh.shape
+    padded = np.zeros((last - first, n1, n2 + order))
     wx, wy, wz = np.empty(order), np.empty(order), np.empty(order)
     sx, sy, sz = np.empty(order), np.empty(order), np.empty(order)
-    curves, work = np.empty(order), np.empty(order)
     for a in range(positions.shape[0]):
-        x, tx = locate(positions[a], inverse, size, 0)
-        y, ty = locate(positions[a], inverse, size, 1)
-        z, tz = locate(positions[a], inverse, size, 2)
-        bspline_curved(tx, wx, sx, curves, work, order)
-        bspline_curved(ty, wy, sy, curves, work, order)
-        bspline_curved(tz, wz, sz, curves, work, order)
+        x, tx = locate(positions[a], inverse, mesh.shape, 0)
+        ahead = (x - first) % n0
+        if ahead >= last - first and ahead + order <= n0:
+            continue
+        y, ty = locate(positions[a], inverse, mesh.shape, 1)
+        z, tz = locate(positions[a], inverse, mesh.shape, 2)
+        bspline(tx, wx, sx, order)
+        bspline(ty, wy, sy, order)
+        bspline(tz, wz, sz, order)
         # along the mesh's axes
         p, q = dipoles[a], charges[a]
         p0 = n0 * (p[0] * inverse[0, 0] + p[1] * inverse[1, 0] + p[2] * inverse[2, 0])
         p1 = n1 * (p[0] * inverse[0, 1] + p[1] * inverse[1, 1] + p[2] * inverse[2, 1])
         p2 = n2 * (p[0] * inverse[0, 2] + p[1] * inverse[1, 2] + p[2] * inverse[2, 2])
         for i in range(order):
-            row = (x + i) % n0
+            row = (x + i) % n0 - first
+            if row < 0 or row >= last - first:
+                continue
             for j in range(order):
                 flat = (q * wx[i] + p0 * sx[i]) * wy[j] + p1 * wx[i] * sy[j]
                 steep = p2 * wx[i] * wy[j]
                 line = padded[row, (y + j) % n1]
                 for k in range(order):
                     line[z + k] += flat * wz[k] + steep * sz[k]
-    mesh = padded[:, :, :n2].copy()
-    for i in range(n0):
+    for i in range(last - first):
         for j in range(n1):
+            line, folded = padded[i, j], mesh[first + i, j]
+            for k in range(n2):
+                folded[k] = line[k]
             for k in range(order):
-                mesh[i, j, k % n2] += padded[i, j, n2 + k]
-    return mesh
+                folded[k % n2] += line[n2 + k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def gather_curvature(
+    first: int,
+    last: int,
     positions: np.ndarray,
     inverse: np.ndarray,
     mesh: np.ndarray,
     like: tuple[int, ...],
     out: np.ndarray,
 ) -> None:
-    """Fill the second derivatives (N, 6), xx yy zz yz xz xy, of the potential on a mesh."""
+    """Fill the second derivatives (N, 6), xx yy zz yz xz xy, of the potential on a mesh, for some atoms."""
     order = len(like)
     n0, n1, n2 = mesh.shape
     w, s, c = np.empty((3, order)), np.empty((3, order)), np.empty((3, order))
@@ -92,7 +101,7 @@ def gather_curvature(
     for axis in range(3):
         for b in range(3):
             g[axis, b] = mesh.shape[axis] * inverse[b, axis]
-    for a in range(positions.shape[0]):
+    for a in range(first, last):
         x, tx = locate(positions[a], inverse, mesh.shape, 0)
         y, ty = locate(positions[a], inverse, mesh.shape, 1)
         z, tz = locate(positions[a], inverse, mesh.shape, 2)

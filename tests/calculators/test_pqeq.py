@@ -191,6 +191,12 @@ def test_born_charges_of_a_crystal_obey_the_sum_rule():
         calculator.born_charges(atoms, fixed_charges=False)
 
 
+def test_threads_change_nothing():
+    atoms = rattled("MgO", "rocksalt", 4.212, 1, cubic=True)
+    one, two = (PQEqCalculator(solver="iterative", threads=n) for n in (1, 2))
+    np.testing.assert_array_equal(two.get_property("forces", atoms), one.get_property("forces", atoms))
+
+
 def test_warm_start_gives_the_same_to_the_tolerance():
     atoms = rattled("MgO", "rocksalt", 4.212, 1, cubic=True)
     warm, cold = PQEqCalculator(warm_start=True), PQEqCalculator()
