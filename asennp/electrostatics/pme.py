@@ -43,8 +43,17 @@ class PMESettings:
     mesh: tuple[int, int, int]
 
 
+def crowding(alpha: float, volume: float, n_atoms: int, lengths: tuple[float, float, float]) -> float:
+    """Return alpha d with d = (V/N)^(1/3), times d/L where the cell is thinner than that (L < d).
+
+    The images of a charge along a thin cell all lie alike on the mesh: their errors add up.
+    """
+    distance = (volume / n_atoms) ** (1.0 / 3.0)
+    return alpha * distance * max(1.0, distance / min(lengths))
+
+
 def mesh_error(order: int, alpha_h: float, crowd: float) -> float:
-    """Estimate the relative force error of the mesh, at spacing h and with crowd = alpha density^(-1/3).
+    """Estimate the relative force error of the mesh, at spacing h and with crowd from `crowding`.
 
     prefactor crowd exp(growth (alpha h)^2) (alpha h)^order bounds what was measured for random ions and
     displaced crystals in hexagonal, triclinic and rotated cells. The order is that of the method's theory;
@@ -54,9 +63,8 @@ def mesh_error(order: int, alpha_h: float, crowd: float) -> float:
     return prefactor * crowd * math.exp(growth * alpha_h**2) * alpha_h**order
 
 
-def mesh_spacing(alpha: float, density: float, order: int, accuracy: float) -> float:
+def mesh_spacing(alpha: float, crowd: float, order: int, accuracy: float) -> float:
     """Return the spacing h (Å) at which the mesh's relative force error is half the accuracy."""
-    crowd = alpha / density ** (1.0 / 3.0)
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = 0.5 * (low + high)
@@ -106,15 +114,15 @@ def choose_mesh(
     shared_cutoff
         Pairs up to this distance, Å, are visited for other terms anyway: they cost nothing more.
     """
-    density = n_atoms / volume
     x = reach_factor(accuracy)
     cutoffs = [LADDER**k for k in range(4, 19) if LADDER**k > shared_cutoff]
     best: tuple[PMESettings, float] | None = None
     for cutoff in [shared_cutoff, *cutoffs] if shared_cutoff > 0.0 else cutoffs:
         alpha = x / cutoff
         pairs = pair_seconds(n_atoms, volume, cutoff, shared_cutoff)
+        crowd = crowding(alpha, volume, n_atoms, lengths)
         for order in ORDERS:
-            spacing = mesh_spacing(alpha, density, order, accuracy)
+            spacing = mesh_spacing(alpha, crowd, order, accuracy)
             atoms = n_atoms * (SECONDS_PER_ATOM + SECONDS_PER_WEIGHT * order**3)
             least = [max(length / spacing, order) for length in lengths]
             if best is not None and pairs + atoms + SECONDS_PER_POINT * math.prod(least) >= best[1]:
@@ -218,8 +226,9 @@ class PME(ScreenedSum):
 
     def _serves(self, settings: PMESettings, cell: np.ndarray, n_atoms: int, volume: float) -> bool:
         """Tell whether a mesh is still fine enough; it was chosen for half the error that is allowed."""
-        spacing = max(length / n for length, n in zip(cell_lengths(cell), settings.mesh))
-        crowd = settings.alpha * (volume / n_atoms) ** (1.0 / 3.0)
+        lengths = cell_lengths(cell)
+        spacing = max(length / n for length, n in zip(lengths, settings.mesh))
+        crowd = crowding(settings.alpha, volume, n_atoms, lengths)
         return mesh_error(settings.order, settings.alpha * spacing, crowd) <= self.accuracy
 
     def add_smooth(self, charged: ChargedCell, out: Sums) -> None:

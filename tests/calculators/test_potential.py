@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from scipy.optimize import minimize_scalar
@@ -10,6 +11,7 @@ from asennp import BuckinghamCoulomb
 from asennp.calculators.potential import Potential, known_potentials, load_potential
 from asennp.errors import InputError
 from asennp.structures import build_phase
+from asennp.units import COULOMB_EV_A
 
 GOOD = {
     "species": ["Mg", "O"],
@@ -64,6 +66,16 @@ def test_sodium_chloride_has_its_tabulated_energy_and_stiffness():
     assert there == pytest.approx(-7.919, abs=1e-3)
     # V = a^3/4, so B = V d2E/dV2 = 4/(9 a) d2E/da2 at the minimum
     assert 160.21766 * 4 / (9 * a) * (above + below - 2 * there) / h**2 == pytest.approx(24.2, abs=0.2)
+
+
+def test_sodium_chloride_follows_from_lattice_constant_and_bulk_modulus():
+    # U(R) = z lambda exp(-R/rho) - M k/R: two measured numbers give both parameters (Born and Mayer)
+    distance, bulk, madelung = 5.640 / 2, 24.0 / 160.21766, 1.74756459
+    ratio = 2 + 18 * bulk * distance**4 / (madelung * COULOMB_EV_A)
+    strength = madelung * COULOMB_EV_A / (distance * ratio) * np.exp(ratio) / 6
+    found, rho, _ = load_potential("nacl-born-mayer").pair("Na", "Cl")
+    assert rho == pytest.approx(distance / ratio, abs=5e-4)
+    assert found == pytest.approx(strength, rel=0.01)
 
 
 def test_pairs_in_either_order(tmp_path):
