@@ -88,9 +88,7 @@ class Ewald(ScreenedSum):
         positions, cell, volume, charges = charged
         alpha, reach = self.settings.alpha, self.settings.k_cutoff
         reciprocal = 2.0 * math.pi * np.linalg.inv(cell).T
-        n_max, c, s = wave_powers(positions, reciprocal, reach)
-        n_planes = int(n_max[0]) + 1
-        sums, virials = np.zeros((n_planes, 4, len(positions))), np.zeros((n_planes, 6))
+        n_max, c, s, sums, virials = wave_powers(positions, reciprocal, reach)
 
         def work(first: int, last: int) -> None:
             reciprocal_planes(
@@ -98,5 +96,5 @@ class Ewald(ScreenedSum):
             )
 
         short = wave_seconds(len(positions), volume, reach) < LEAST_SECONDS
-        share(1 if short else self.threads, n_planes, work, parts=4)
+        share(1 if short else self.threads, len(sums), work, parts=4)
         add_planes(charges, sums, virials, *out)

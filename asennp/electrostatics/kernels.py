@@ -154,10 +154,26 @@ def add_virials(parts: np.ndarray, virial: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def self_energy(
+    charges: np.ndarray, volume: float, alpha: float, energies: np.ndarray, virial: np.ndarray
+) -> None:
+    """Take out the self-energy of the smeared charges; add that of the background of a net charge."""
+    total = 0.0
+    for a in range(charges.shape[0]):
+        total += charges[a]
+    own = alpha / math.sqrt(math.pi)
+    background = math.pi * total / (2.0 * volume * alpha * alpha)
+    for a in range(charges.shape[0]):
+        energies[a] -= (own * charges[a] + background) * charges[a]
+    for axis in range(3):
+        virial[axis, axis] += background * total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def wave_powers(
     positions: np.ndarray, reciprocal: np.ndarray, cutoff: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the largest integers of wave vectors within the cut-off, and cos and sin of n b.r.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the largest integers of wave vectors within the cut-off, cos and sin of n b.r, and empty sums.
 
     `reciprocal` holds the vectors b (rows, with the factor 2 pi). The powers of exp(i b.r) are built by
     recurrence, (axis, n >= 0, atom).
@@ -189,7 +205,8 @@ def wave_powers(
             for a in range(n):
                 c[axis, m, a] = c[axis, m - 1, a] * c[axis, 1, a] - s[axis, m - 1, a] * s[axis, 1, a]
                 s[axis, m, a] = s[axis, m - 1, a] * c[axis, 1, a] + c[axis, m - 1, a] * s[axis, 1, a]
-    return n_max, c, s
+    n_planes = n_max[0] + 1
+    return n_max, c, s, np.zeros((n_planes, 4, n)), np.zeros((n_planes, 6))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from asennp.electrostatics.kernels import real_space
+from asennp.electrostatics.kernels import real_space, self_energy
 from asennp.electrostatics.pairs import PairCurves, add_tabulated
 from asennp.electrostatics.slab import is_slab, sum_slab
 from asennp.electrostatics.sums import ChargedCell, Sums
@@ -94,7 +94,7 @@ class ScreenedSum:
         """Add all but the pairs in real space, in e^2/Å: nothing in open cells."""
         if self.settings is not None:
             self.add_smooth(charged, out)
-            add_self_energy(charged, self.settings.alpha, out)
+            self_energy(charged.charges, charged.volume, self.settings.alpha, out.energies, out.virial)
 
     def compute(
         self, positions: np.ndarray, cell: np.ndarray, charges: np.ndarray, pbc: np.ndarray
@@ -184,17 +184,6 @@ def check_periodic(pbc: np.ndarray) -> bool:
             do="use a periodic cell with vacuum",
         )
     return False
-
-
-def add_self_energy(charged: ChargedCell, alpha: float, out: Sums) -> None:
-    """Take out the self-energy of the smeared charges; add that of the background of a net charge."""
-    charges = charged.charges
-    out.energies[:] -= alpha / math.sqrt(math.pi) * charges * charges
-    total = float(charges.sum())
-    if total != 0.0:
-        share = -math.pi * total / (2.0 * charged.volume * alpha**2) * charges
-        out.energies[:] += share
-        out.virial[:] -= np.diag(np.full(3, share.sum()))
 
 
 def all_pairs(n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

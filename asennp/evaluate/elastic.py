@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.spacegroup.symmetrize import check_symmetry
 
-from asennp.evaluate.precision import in_double
+from asennp.evaluate.precision import held, in_double
 from asennp.evaluate.relax import relax
 from asennp.results import Result
 
@@ -196,8 +196,8 @@ def compute_elastic(
     Hill, Proc. Phys. Soc. A 65 (1952) 349, doi:10.1088/0370-1298/65/5/307 (averages);
     Mouhat and Coudert, Phys. Rev. B 90 (2014) 224104, doi:10.1103/PhysRevB.90.224104 (stability).
     """
-    calculator = in_double(calculator)
     crystal = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    calculator = held(in_double(calculator), crystal)
     basis = invariant_tensors(point_group(crystal, symprec))
     components = choose_strains(basis)
     residual = _stress(crystal, calculator) / units.GPa

@@ -9,7 +9,7 @@ from ase import Atoms, units
 
 from asennp.errors import InputError
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
-from asennp.evaluate.precision import in_double
+from asennp.evaluate.precision import held, in_double
 from asennp.evaluate.relax import relax
 from asennp.results import Result
 
@@ -112,7 +112,7 @@ def compute_eos(
     fmax
         Tolerance of the relaxations (eV/Å).
     """
-    calculator = in_double(calculator)
+    calculator = held(in_double(calculator), atoms)
     volumes, energies, converged = [], [], True
     for factor in np.linspace(1.0 - volume_range, 1.0 + volume_range, n_points):
         frame = atoms.copy()

@@ -3,6 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
+from ase import Atoms
+
 
 def in_double(calculator: Any) -> Any:
     """Return a double-precision form of `calculator` where it has one, else `calculator` itself.
@@ -21,4 +23,17 @@ def in_double(calculator: Any) -> Any:
     if offered and calculator.parameters["dtype"] == "float32":
         calculator = deepcopy(calculator)
         calculator.set(dtype="float64")
+    return calculator
+
+
+def held(calculator: Any, atoms: Atoms) -> Any:
+    """Return a copy of `calculator` that keeps what it else chooses for each cell as it is for `atoms`.
+
+    Such a choice is the mesh of a Coulomb sum: it must stay the same through a strain scan. The hook is a
+    method ``hold(atoms)``; calculators without are returned as given.
+    """
+    if not hasattr(calculator, "hold"):
+        return calculator
+    calculator = deepcopy(calculator)
+    calculator.hold(atoms)
     return calculator

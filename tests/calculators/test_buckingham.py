@@ -2,10 +2,12 @@
 
 import json
 import os
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
@@ -198,6 +200,13 @@ def test_guard_continues_the_curve_upwards(symbols, potential):
     assert guarded.get_forces(dimer(symbols, r))[1, 2] == pytest.approx(-slope, rel=1e-6)
     with pytest.raises(InputError, match=f"{a}-{b} pairs are inside the inner maximum"):
         bare.get_potential_energy(dimer(symbols, 0.9 * r_g))
+
+
+def test_guard_is_off_unless_asked_for_and_on_in_presets():
+    assert BuckinghamCoulomb().parameters["guard"] is False
+    presets = list(resources.files("asennp.data").joinpath("presets").iterdir())
+    guards = {p.name: yaml.safe_load(p.read_text()).get("potential", {}).get("guard") for p in presets}
+    assert set(guards.values()) == {True}, guards
 
 
 def test_guard_in_a_crystal_leaves_the_split_intact():

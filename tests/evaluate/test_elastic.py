@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from ase import units
@@ -6,8 +8,10 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from scipy.spatial.transform import Rotation
 
+from asennp import CoulombCalculator
 from asennp.evaluate import compute_elastic, compute_lattice
 from asennp.evaluate.elastic import _columns, choose_strains, invariant_tensors, point_group
+from asennp.structures import build_phase
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,23 @@ def test_an_unstable_crystal_is_called_so():
     calculator = LennardJones(sigma=2.5, epsilon=0.1, rc=6.0, smooth=True)
     atoms = compute_lattice(bulk("Fe", "bcc", a=3.1), calculator).atoms
     assert not compute_elastic(atoms, calculator).is_stable
+
+
+def test_the_mesh_of_a_coulomb_sum_stays_through_the_scan():
+    class Recorder(CoulombCalculator):
+        meshes: ClassVar[set] = set()
+
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            self.meshes.add(self.electrostatics.settings.mesh)
+
+    atoms = build_phase("MgO", "rocksalt", 4.21)
+    calculator = Recorder({"Mg": 1, "O": -1}, method="pme", accuracy=1e-4)
+    compute_elastic(atoms, calculator, strain=0.08, relaxed_ions=False)
+    assert len(Recorder.meshes) == 1
+    # each cell for itself would have taken its own
+    stretched = atoms.copy()
+    stretched.set_cell(atoms.cell.array * [[1.08], [1], [1]], scale_atoms=True)
+    calculator.calculate(stretched)
+    assert len(Recorder.meshes) == 2
+    assert calculator.held() is None
