@@ -16,7 +16,7 @@ from scipy import fft
 from asennp.electrostatics.gaussian import Curvature
 from asennp.electrostatics.gaussian_lattice import LatticeSum, OwnPairs, Sites
 from asennp.electrostatics.kernels_pme import gather, pad, spread
-from asennp.electrostatics.kernels_sites import gather_curvature, spread_dipoles
+from asennp.electrostatics.kernels_sites import gather_curvature, gather_potential, spread_dipoles
 from asennp.electrostatics.pme import (
     LARGEST_MESH,
     ORDERS,
@@ -148,7 +148,7 @@ class MeshSum(LatticeSum):
         phi_core, phi_shell = np.empty(n), np.empty(n)
         grad_core, grad_shell = np.empty((n, 3)), np.empty((n, 3))
         for where, of, potential in zip(places, self._members, self._potentials(total)):
-            phi, slopes = self._gather(where, potential)
+            phi, slopes = self._gather(where, self._pad(potential))
             phi_core[of], phi_shell[of] = phi[: len(of)], phi[len(of) :]
             grad_core[of], grad_shell[of] = slopes[: len(of)], slopes[len(of) :]
         return phi_core, phi_shell, grad_core, grad_shell, virial
@@ -196,8 +196,15 @@ class MeshSum(LatticeSum):
             modes.append(fft.rfftn(mesh, workers=self.threads))
         phi_core, grad_shell = np.empty(len(dq)), np.empty((len(dq), 3))
         for where, of, potential in zip(places, self._members, self._potentials(self._weigh(modes))):
-            phi, slopes = self._gather(where, potential)
-            phi_core[of], grad_shell[of] = phi[: len(of)], slopes[len(of) :]
+            padded, phi = self._pad(potential), np.empty(len(of))
+            share(
+                self.threads,
+                len(of),
+                lambda a, b, at=where, on=padded, out=phi: gather_potential(  # type: ignore[misc]
+                    a, b, at, self._inverse, self.mesh, on, self._like, out
+                ),
+            )
+            phi_core[of], grad_shell[of] = phi, self._gather(where[len(of) :], padded)[1]
         return phi_core, grad_shell
 
     def _places(self, shells: np.ndarray) -> list[np.ndarray]:
@@ -234,11 +241,15 @@ class MeshSum(LatticeSum):
             for transform in self._transforms
         ]
 
-    def _gather(self, where: np.ndarray, potential: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return a potential (M,) and its gradient (M, 3) at sites."""
-        halves, falls, ones = np.zeros(len(where)), np.zeros((len(where), 3)), np.ones(len(where))
+    def _pad(self, potential: np.ndarray) -> np.ndarray:
+        """Go on along the last axis, for the points of one atom to be contiguous."""
         padded = np.empty((*self.mesh[:2], self.mesh[2] + len(self._like)))
         share(self.threads, self.mesh[0], lambda a, b: pad(a, b, potential, padded))
+        return padded
+
+    def _gather(self, where: np.ndarray, padded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a potential (M,) and its gradient (M, 3) at sites."""
+        halves, falls, ones = np.zeros(len(where)), np.zeros((len(where), 3)), np.ones(len(where))
         share(
             self.threads,
             len(where),

@@ -82,6 +82,43 @@ def spread_dipoles(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def gather_potential(
+    first: int,
+    last: int,
+    positions: np.ndarray,
+    inverse: np.ndarray,
+    size: tuple[int, int, int],
+    padded: np.ndarray,
+    like: tuple[int, ...],
+    out: np.ndarray,
+) -> None:
+    """Fill the potential on a padded mesh at some atoms, without its gradient."""
+    order = len(like)
+    n0, n1, _ = size
+    wx, wy, wz = np.empty(order), np.empty(order), np.empty(order)
+    slopes, line = np.empty(order), np.empty(order)
+    for a in range(first, last):
+        x, tx = locate(positions[a], inverse, size, 0)
+        y, ty = locate(positions[a], inverse, size, 1)
+        z, tz = locate(positions[a], inverse, size, 2)
+        bspline(tx, wx, slopes, order)
+        bspline(ty, wy, slopes, order)
+        bspline(tz, wz, slopes, order)
+        for k in range(order):
+            line[k] = 0.0
+        for i in range(order):
+            row = (x + i) % n0
+            for j in range(order):
+                points, w = padded[row, (y + j) % n1], wx[i] * wy[j]
+                for k in range(order):
+                    line[k] += w * points[z + k]
+        phi = 0.0
+        for k in range(order):
+            phi += wz[k] * line[k]
+        out[a] = phi
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def gather_curvature(
     first: int,
     last: int,

@@ -18,7 +18,8 @@ from asennp.errors import InputError
 _MARGIN = 1e-8
 #: Conjugate gradients give up after so many steps.
 _MOST_STEPS = 500
-#: How far the residual of a random displacement is reduced, to find shells that would run away.
+#: Where no shell would move by more, Å, a random displacement is tried, and its residual reduced so far.
+_QUIET = 1e-3
 _PROBE = 0.05
 
 
@@ -37,7 +38,19 @@ class Catastrophe(Exception):
 
 
 class LinearSolver(ABC):
-    """Solves for changes of charges and shells that make a gradient vanish."""
+    """Solves for changes of charges and shells that make a gradient vanish.
+
+    Attributes
+    ----------
+    renews
+        Second derivatives cost little beside a solution: take them anew at each step.
+    """
+
+    renews = False
+
+    @abstractmethod
+    def begin(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Return charges and shells to begin with, of the right sum."""
 
     @abstractmethod
     def charges(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -76,6 +89,11 @@ class Dense(LinearSolver):
 
     def __init__(self, stationary: bool = False) -> None:
         self.stationary = stationary
+
+    def begin(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Return the charges for shells on their cores."""
+        q, s = problem.start()
+        return self.charges(problem, q, s), s
 
     def charges(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Return the charges, exactly: the energy is quadratic in them."""
@@ -147,10 +165,12 @@ class Iterative(LinearSolver):
     tolerance
         How much each solution reduces the residual; Newton's steps do the rest.
     probe
-        Try a random displacement of the shells at the first point, to find modes that no force excites.
+        Where no force moves the shells, try a random displacement of them, to find those that run away.
     rough
         Take the problem's rough second derivatives.
     """
+
+    renews = True
 
     def __init__(self, tolerance: float = 1e-3, probe: bool = True, rough: bool = True) -> None:
         self.tolerance = tolerance
@@ -158,6 +178,10 @@ class Iterative(LinearSolver):
         self.rough = rough
         #: Products with the matrix so far.
         self.n_products = 0
+
+    def begin(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Return equal charges: Newton's first step does the rest."""
+        return problem.start()
 
     def charges(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Return the charges, to the tolerance."""
@@ -173,15 +197,17 @@ class Iterative(LinearSolver):
     def linearize(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> None:
         """Take the second derivatives at a point."""
         self._point(problem, q, s)
-        if self.probe:
-            self.probe = False
-            random = np.random.default_rng(0).normal(size=s.shape) * problem.atoms.spring[:, None]
-            kept, self.tolerance = self.tolerance, _PROBE
-            self._solve(np.zeros_like(q), random)
-            self.tolerance = kept
 
     def step(self, by_charge: np.ndarray, by_shell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the step, to the tolerance."""
+        spring = self._problem.atoms.spring[:, None]
+        if self.probe and float(np.abs(by_shell / spring).max()) < _QUIET:
+            self.probe = False
+            random = np.random.default_rng(0).normal(size=by_shell.shape) * spring
+            kept, self.tolerance = self.tolerance, _PROBE
+            self._solve(np.zeros_like(by_charge), random)
+            self.tolerance = kept
+        self.probe = False
         return self._solve(-by_charge, -by_shell)
 
     def _point(self, problem: Problem, q: np.ndarray, s: np.ndarray) -> None:

@@ -63,11 +63,7 @@ def solve(
     Catastrophe
         The energy has no minimum in the shells.
     """
-    if start is None:
-        q, s = problem.start()
-        q = solver.charges(problem, q, s)
-    else:
-        q, s = start
+    q, s = solver.begin(problem) if start is None else start
     before = np.inf
     stale = True
     for n_steps in range(_MOST_STEPS):
@@ -84,7 +80,7 @@ def solve(
         ratio = step / before
         if step * min(max(ratio, 1e-3), 1.0) < tolerance and step < 1e-3:
             return Solution(q, s, n_steps + 1)
-        stale = shorten < 1.0 or ratio > _SLOW
+        stale = solver.renews or shorten < 1.0 or ratio > _SLOW
         before = step
     raise InputError(
         "charges and shells do not converge",
