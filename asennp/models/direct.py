@@ -189,7 +189,8 @@ class DirectDescriptor:
             gradients, edges.i, edges.j, edges.vectors, self._distances, self._envelope, edges.starts,
             edges.pair, edges.sign, edges.species, tables.pair_columns,
             (tables.gauss.values, tables.gauss.slopes), 0.5 * tables.gauss.scale, tables.shifts,
-            tables.joined, tables.bump.scale, 2 * tables.sections, tables.order, LANES["float64"], slopes, virial,
+            tables.joined, tables.bump.scale, 2 * tables.sections, tables.order, LANES["float64"], slopes,
+            virial,
         )  # fmt: skip
         kernels_direct.pull_back_angular(*angular)
         upper = np.triu(virial)
