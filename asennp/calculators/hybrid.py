@@ -18,6 +18,7 @@ from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.direct import compute_direct
 from asennp.models.model import Model, load_model
+from asennp.models.torch_backend import TorchBackend, choose_device
 from asennp.neighbors import VerletPairs
 
 _DTYPES = {"float32": (np.float32, torch.float32), "float64": (np.float64, torch.float64)}
@@ -74,13 +75,17 @@ class HybridNNPCalculator(ChargedCalculator):
     model
         A shipped model's name, an ``.asennp`` file, or a `Model`.
     device
-        Where the networks run: ``"cpu"``, ``"cuda"``, or ``"auto"`` (cuda where there is one). Descriptor
-        and Coulomb sum always run on the CPU.
+        Where the potential is evaluated: ``"cpu"``, ``"cuda"``, or ``"auto"`` (cuda where there is one). Pair
+        lists are always made on the CPU.
     dtype
         ``"float32"`` or ``"float64"``: of the networks and of the descriptor's features; distances, angles,
         sums over neighbours' forces and the Coulomb part are always in double precision.
     coulomb_accuracy
         Relative force error of the Coulomb sum.
+    backend
+        ``"compiled"``: our own descriptor and Coulomb sums, on the CPU. ``"torch"``: TorchANI's descriptor
+        and torch-pme's sums (periodic cells), differentiated by autograd, on any device; slower on a CPU.
+        ``"auto"``: compiled on a CPU, torch elsewhere.
     dispersion
         Density functional, such as ``"pbe"``, whose D3 correction (see
         `asennp.calculators.dispersion.D3Calculator`) is added: for models of labels without dispersion.
@@ -95,7 +100,7 @@ class HybridNNPCalculator(ChargedCalculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "model": None, "device": "auto", "dtype": "float32", "coulomb_accuracy": 1e-6,
-        "dispersion": None,
+        "dispersion": None, "backend": "auto",
     }  # fmt: skip
 
     def __init__(
@@ -105,9 +110,10 @@ class HybridNNPCalculator(ChargedCalculator):
         dtype: str = "float32",
         coulomb_accuracy: float = 1e-6,
         dispersion: str | None = None,
+        backend: str = "auto",
         **kwargs: Any,
     ) -> None:
-        kwargs |= {"coulomb_accuracy": coulomb_accuracy, "dispersion": dispersion}
+        kwargs |= {"coulomb_accuracy": coulomb_accuracy, "dispersion": dispersion, "backend": backend}
         super().__init__(model=model, device=device, dtype=dtype, **kwargs)
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
@@ -132,17 +138,14 @@ class HybridNNPCalculator(ChargedCalculator):
         dtype, device = self.parameters["dtype"], self.parameters["device"]
         if dtype not in _DTYPES:
             raise InputError("unknown type", where="dtype", expected="float32 or float64", got=dtype)
-        if device not in ("auto", "cpu", "cuda"):
-            raise InputError("unknown device", where="device", expected="auto, cpu or cuda", got=device)
-        if device == "cuda" and not torch.cuda.is_available():
-            raise InputError("there is no CUDA device", where="device", got="cuda", do="use device='auto'")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device, backend = choose_device(device, self.parameters["backend"])
         self._storage, precision = _DTYPES[dtype]
         self._networks = self.model.networks.to(dtype=precision, device=device)
+        self._torch = TorchBackend(self.model.aev, self._networks) if backend == "torch" else None
         self._offsets = self.model.offsets_array
         self._neighbors = VerletPairs(self.model.aev.radial_cutoff)
-        self.splitting = Splitting("auto", self.parameters["coulomb_accuracy"])
+        method = "torch-pme" if backend == "torch" else "auto"
+        self.splitting = Splitting(method, self.parameters["coulomb_accuracy"], device=device)
         functional = self.parameters["dispersion"]
         self.dispersion = None if functional is None else D3Calculator(functional)
 
@@ -172,15 +175,11 @@ class HybridNNPCalculator(ChargedCalculator):
 
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return every property; `committee` is set on the way."""
-        descriptor = compute_direct(atoms, self.model.aev, self._storage, neighbors=self._neighbors)
-        energies, gradients = self._networks.energies_and_gradients(
-            torch.from_numpy(descriptor.features), torch.from_numpy(descriptor.species)
-        )
-        slopes, virials = descriptor.pull_back(gradients.cpu().numpy())
-        members = energies.cpu().numpy().astype(float) + self._offsets[descriptor.species]
+        species, features, energies, slopes, virials = self._short_range(atoms)
+        members = energies.astype(float) + self._offsets[species]
         volume = atoms.get_volume() if atoms.pbc.all() else 0.0
         self._committee = None
-        self._members = (volume, members, slopes, virials, descriptor.species, descriptor.features)
+        self._members = (volume, members, slopes, virials, species, features)
 
         atomic, forces, virial = members.mean(axis=0), -slopes.mean(axis=0), virials.mean(axis=0)
         charges = None
@@ -193,6 +192,18 @@ class HybridNNPCalculator(ChargedCalculator):
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
         results = pack_results(atomic, forces, virial, volume)
         return results if charges is None else {**results, "charges": charges}
+
+    def _short_range(self, atoms: Atoms) -> tuple[np.ndarray, ...]:
+        """Return species, features, and of each member energies, dE/dr and dE/deps."""
+        if self._torch is not None:
+            species, features, energies, slopes, virials = self._torch.evaluate([atoms], [self._neighbors])
+            return species, features, energies, slopes, virials[:, 0]
+        descriptor = compute_direct(atoms, self.model.aev, self._storage, neighbors=self._neighbors)
+        found, gradients = self._networks.energies_and_gradients(
+            torch.from_numpy(descriptor.features), torch.from_numpy(descriptor.species)
+        )
+        slopes, virials = descriptor.pull_back(gradients.numpy())
+        return descriptor.species, descriptor.features, found.numpy(), slopes, virials
 
     def _spread(
         self,

@@ -163,16 +163,22 @@ def _find_edges(
     i, j, vectors, distances, starts, pair, sign = kernels.find_edges(
         positions, cell, *listed, settings.radial_cutoff, settings.angular_cutoff
     )
-    if len(distances) and distances.min() < CLOSEST_APPROACH:
-        closest = int(distances.argmin())
+    if len(distances):
+        refuse_overlap(distances, i, j)
+    neighbor_species = species[np.where(sign == 1, j[pair], i[pair])]
+    return _Edges(i, j, vectors, starts, pair, sign, neighbor_species), distances
+
+
+def refuse_overlap(distances: Any, i: Any, j: Any) -> None:
+    """Refuse pairs of atoms i and j closer than `CLOSEST_APPROACH`; arrays or tensors (P,), P > 0."""
+    closest = int(distances.argmin())
+    if distances[closest] < CLOSEST_APPROACH:
         raise InputError(
             "atoms overlap",
             where="atoms",
             expected=f"distances above {CLOSEST_APPROACH} Å",
-            got=f"{distances[closest]:.3g} Å between atoms {i[closest]} and {j[closest]}",
+            got=f"{float(distances[closest]):.3g} Å between atoms {int(i[closest])} and {int(j[closest])}",
         )
-    neighbor_species = species[np.where(sign == 1, j[pair], i[pair])]
-    return _Edges(i, j, vectors, starts, pair, sign, neighbor_species), distances
 
 
 def _even_step(shifts: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ import torch
 
 from asennp.errors import InputError
 from asennp.models.model import Model
+from asennp.models.torch_backend import make_computer
 from asennp.models.torchani_io import state_dict
 from asennp.units import HARTREE_EV
 
@@ -37,41 +38,23 @@ def export_torchani(model: Model, member: int = 0, *, short_range_only: bool = F
             got=f"charges {dict(model.charges)}",
             do="give short_range_only=True, and add a Coulomb sum at these charges to the exported part",
         )
-    if model.aev.angular_cutoff >= model.aev.radial_cutoff:
-        raise InputError("TorchANI needs an angular cut-off below the radial one", where="export_torchani")
+    computer = make_computer(model.aev)
     with warnings.catch_warnings():
         # compiled extensions are not needed
         warnings.filterwarnings("ignore", message="The extensions", category=UserWarning)
-        from torchani.aev import AEVComputer, ANIAngular, ANIRadial
         from torchani.arch import ANI
         from torchani.nn import ANINetworks, AtomicNetwork
         from torchani.sae import SelfEnergy
 
     aev, settings = model.aev, model.networks.settings
-    angular = (aev.angular_eta, aev.angular_zeta, aev.angular_shifts, aev.sections.tolist())
-    computer = AEVComputer(
-        ANIRadial(aev.radial_eta, aev.radial_shifts, aev.radial_cutoff),
-        ANIAngular(*angular, aev.angular_cutoff),
-        num_species=len(aev.species),
-        strategy="pyaev",
-    )
     networks = {
         symbol: AtomicNetwork(settings.widths, settings.activation, bias=True) for symbol in aev.species
     }
     energies = (model.offsets_array / HARTREE_EV).tolist()
     shifter = SelfEnergy(aev.species, energies)
     module: torch.nn.Module = ANI(aev.species, computer, ANINetworks(networks), shifter).double()
-    # TorchANI makes its buffers in single precision
-    for buffer, values in (
-        (computer.radial.eta, [aev.radial_eta]),
-        (computer.radial.shifts, aev.radial_shifts),
-        (computer.angular.eta, [aev.angular_eta]),
-        (computer.angular.zeta, [aev.angular_zeta]),
-        (computer.angular.shifts, aev.angular_shifts),
-        (computer.angular.sections, aev.sections),
-        (shifter.self_energies, energies),
-    ):
-        buffer.copy_(torch.as_tensor(values, dtype=torch.float64))
+    # made in single precision
+    shifter.self_energies.copy_(torch.as_tensor(energies, dtype=torch.float64))
     state = state_dict(model, member)
     with torch.no_grad():
         for index, network in enumerate(networks.values()):

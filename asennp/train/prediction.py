@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,13 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from asennp.electrostatics.charges import assign_charges
-from asennp.electrostatics.ewald import Ewald
+from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings, Descriptor
 from asennp.models.direct import DirectDescriptor, compute_direct
 from asennp.models.model import Model, load_model
 from asennp.models.network import AtomicNetworks
+from asennp.models.torch_backend import TorchBackend, choose_device
 from asennp.neighbors import VerletPairs
 from asennp.results import Result
 from asennp.train.batch import Batch, Map, mapper
@@ -138,7 +140,9 @@ def predict(
     threads: int | None = None,
     *,
     dtype: str = "float32",
-    memory_MB: float = 256.0,
+    memory_MB: float | None = None,
+    device: str = "cpu",
+    backend: str = "auto",
 ) -> Prediction:
     """Predict energies, forces and stresses of frames by a model's networks and offsets: no Coulomb part.
 
@@ -155,7 +159,10 @@ def predict(
     dtype
         ``"float32"`` or ``"float64"``: of the networks and of the descriptors.
     memory_MB
-        What descriptors and networks may take at a time; a single frame is always done.
+        What descriptors and networks may take at a time, which decides how many frames are taken together; a
+        single frame is always done. By default 256, on a GPU 60 % of what is free there.
+    device, backend
+        As for `asennp.HybridNNPCalculator`.
 
     Raises
     ------
@@ -168,7 +175,11 @@ def predict(
     if dtype not in ("float32", "float64"):
         raise InputError("unknown type", where="dtype", expected="float32 or float64", got=dtype)
     threads = threads or torch.get_num_threads()
-    networks = model.networks.to(dtype=getattr(torch, dtype))
+    prepared = isinstance(frames, Prepared)  # which has the compiled descriptor
+    device, backend = ("cpu", "compiled") if prepared else choose_device(device, backend)
+    networks = model.networks.to(dtype=getattr(torch, dtype), device=device)
+    if memory_MB is None:
+        memory_MB = 256.0 if device == "cpu" else 0.6e-6 * torch.cuda.mem_get_info()[0]
     per_atom = sum(networks.settings.widths) * networks.n_members * _KEPT * np.dtype(dtype).itemsize
     chunks: Iterator[Sequence[Descriptor | DirectDescriptor]]
     with mapper(threads) as run:
@@ -177,7 +188,10 @@ def predict(
         else:
             chunks = _chunks(frames, model.aev, dtype, per_atom, memory_MB * 1e6, run)
             volumes = np.array([f.get_volume() if f.pbc.all() else np.nan for f in frames])
-        parts = [_predict_chunk(networks, model.offsets_array, chunk, run) for chunk in chunks]
+        if backend == "torch" and not isinstance(frames, Prepared):
+            parts = list(_predict_by_torch(model, networks, frames, memory_MB * 1e6))
+        else:
+            parts = [_predict_chunk(networks, model.offsets_array, chunk, run) for chunk in chunks]
     sizes, energies, slopes, virials = (np.concatenate([part[k] for part in parts]) for k in range(4))
     volumes = np.where(volumes > 0.0, volumes, np.nan)
     stresses = virials.reshape(*virials.shape[:2], 9)[..., _VOIGT] / volumes[:, None, None]
@@ -200,12 +214,15 @@ def evaluate_frames(
     threads: int | None = None,
     *,
     dtype: str = "float32",
-    memory_MB: float = 256.0,
+    memory_MB: float | None = None,
     coulomb_accuracy: float = 1e-6,
+    device: str = "auto",
+    backend: str = "auto",
 ) -> Prediction:
     """Evaluate a model, its Coulomb part included, on many frames: what its calculator gives for each.
 
-    Parameters are those of `predict` and of `asennp.HybridNNPCalculator`.
+    Frames go side by side in threads on a CPU (the loops let others run), many at once on a GPU. Parameters
+    are those of `predict` and of `asennp.HybridNNPCalculator`.
 
     Raises
     ------
@@ -213,7 +230,9 @@ def evaluate_frames(
         As `predict`, and for a frame that is not neutral.
     """
     model = load_model(model)
-    short = predict(model, frames, threads, dtype=dtype, memory_MB=memory_MB)
+    device, backend = choose_device(device, backend)
+    where: dict[str, Any] = {"device": device, "backend": backend}
+    short = predict(model, frames, threads, dtype=dtype, memory_MB=memory_MB, **where)
     if not model.charges:
         return short
     energies, forces, stress = short.energies.copy(), short.forces.copy(), short.stress.copy()
@@ -221,18 +240,19 @@ def evaluate_frames(
     own = threading.local()
 
     def work(k: int) -> None:
-        if not hasattr(own, "ewald"):
-            own.ewald = Ewald(coulomb_accuracy)
+        if not hasattr(own, "splitting"):
+            method = "torch-pme" if backend == "torch" else "auto"
+            own.splitting = Splitting(method, coulomb_accuracy, device=device)
         frame = frames[k]
         charges = assign_charges(frame.numbers, model.charges, where=f"frame {k}, the model's charges")
-        added = own.ewald.compute(frame.positions, frame.cell.array, charges, frame.pbc)
+        added = own.splitting.compute(frame.positions, frame.cell.array, charges, frame.pbc)
         part = slice(first[k], first[k + 1])
         energies[part] += added[0]
         forces[part] += added[1]
         if frame.pbc.all():
             stress[k] += full_3x3_to_voigt_6_stress(added[2] / frame.get_volume())
 
-    with mapper(threads or torch.get_num_threads()) as run:
+    with mapper(threads or torch.get_num_threads() if backend == "compiled" else 1) as run:
         run(work, len(frames))
     energy = np.add.reduceat(energies, first[:-1])
     return replace(short, energy=energy, energies=energies, forces=forces, stress=stress)
@@ -264,6 +284,28 @@ def _chunks(
         largest = densest if done == 0 else max(largest, densest)
         done += chosen
         yield descriptors
+
+
+def _predict_by_torch(
+    model: Model, networks: AtomicNetworks, frames: Sequence[Atoms], budget: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Do what `_predict_chunk` does with as many frames at a time as fit, fewer where memory runs out."""
+    potential, done = TorchBackend(model.aev, networks), 0
+    while done < len(frames):
+        chosen = _fill(done, [len(frame) for frame in frames], potential.bytes_per_atom, budget)
+        try:
+            species, _, energies, slopes, virials = potential.evaluate(frames[done : done + chosen])
+        except torch.cuda.OutOfMemoryError:
+            if chosen == 1:
+                raise
+            budget *= 0.5
+            continue
+        except InputError as error:
+            raise InputError(f"frames {done} to {done + chosen - 1}: {error}") from error
+        sizes = np.array([len(frame) for frame in frames[done : done + chosen]])
+        done += chosen
+        atomic = energies.T.astype(float) + model.offsets_array[species, None]
+        yield sizes, atomic, slopes.transpose(1, 0, 2), virials.transpose(1, 0, 2, 3)
 
 
 def _chunks_of_prepared(data: Prepared, per_atom: float, budget: float) -> Iterator[Sequence[Descriptor]]:

@@ -221,18 +221,6 @@ def test_bad_input_is_named():
             atoms.get_potential_energy()
 
 
-@pytest.mark.gpu
-def test_networks_on_cuda_agree_with_the_cpu():
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    expected, found = (
-        evaluate(HybridNNPCalculator(make_model(), device=device, dtype="float64"), make_atoms())
-        for device in ("cpu", "cuda")
-    )
-    for a, b in zip(expected, found):
-        np.testing.assert_allclose(a, b, atol=1e-9)
-
-
 def test_born_charges_of_the_model_and_of_the_material():
     atoms = make_atoms()
     calculator = HybridNNPCalculator(make_model())
