@@ -9,7 +9,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -24,8 +24,10 @@ from asennp.models.aev import AEVSettings
 from asennp.models.network import AtomicNetworks, NetworkSettings
 
 FORMAT = "asennp model"
-#: Version written; files of a higher version are refused.
+#: Version written; files of a higher version are refused, those of a lower one upgraded as they are read.
 FORMAT_VERSION = 1
+#: What turns JSON and arrays of version n into those of version n + 1, for every n below `FORMAT_VERSION`.
+UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, np.ndarray]], None]] = {}
 _UNITS = {"energy": "eV", "length": "Å", "charge": "e"}
 _LARGEST_ENTRY = 1 << 31
 
@@ -227,6 +229,8 @@ def _read(path: Path) -> Model:
     card = _check_card(path, blobs.pop("model.json"))
     arrays = _check_arrays(path, card["arrays"], blobs)
     try:
+        for version in range(card["format_version"], FORMAT_VERSION):
+            UPGRADES[version](card, arrays)
         aev = AEVSettings(**card["aev"])
         settings = NetworkSettings(**card["networks"])
         ranges = arrays.pop("ranges", None)
@@ -251,7 +255,9 @@ def _check_card(path: Path, blob: bytes) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise InputError("not a model of this package", where=path, expected=f"format: {FORMAT!r}")
     version = card.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:
+        raise InputError("the model file states no format version", where=path, got=version)
+    if version > FORMAT_VERSION:
         raise InputError(
             "the model file is of a newer format",
             where=path,

@@ -1,8 +1,8 @@
 """Speed and memory of the hybrid calculator beside TorchANI, torch-pme and CHGNet, all in the same run.
 
-    python tests/benchmarks/bench_nnp.py [--quick]
+    python tests/benchmarks/bench_nnp.py [--quick] [--threads N]
 
-Every pair of timings is interleaved; minima and medians are printed. One thread.
+Every pair of timings is interleaved; minima and medians are printed. One thread unless asked otherwise.
 """
 
 import argparse
@@ -289,8 +289,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="half a minute instead of a few")
     parser.add_argument("--only", default="", help="part of a benchmark's name")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, ours and the peers'")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(options.threads)
     seconds = 2.0 if options.quick else 10.0
     sizes = (4, 8) if options.quick else (4, 6, 8, 10, 12, 16)
     benchmarks = {

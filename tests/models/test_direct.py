@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
 from asennp.models.aev import AEVSettings, compute_aev, compute_descriptor
@@ -76,3 +77,33 @@ def test_atoms_without_neighbours():
     direct = compute_direct(atoms, ZNO)
     assert not direct.features.any()
     assert not direct.pull_back(np.ones((1, *direct.features.shape)))[0].any()
+
+
+@pytest.mark.parametrize("n_species", [1, 4, 10])
+def test_one_to_ten_species(n_species):
+    symbols = ("Zn", "O", "Mg", "Ca", "Na", "Cl", "Ti", "N", "Al", "Si")[:n_species]
+    settings = AEVSettings(symbols, radial_cutoff=5.1, radial_shifts=(0.9, 1.5, 2.6, 4.0))
+    atoms = make_atoms("slab")
+    atoms.set_chemical_symbols([symbols[k % n_species] for k in range(len(atoms))])
+    direct, exact = (
+        compute_direct(atoms, settings, np.float64),
+        compute_descriptor(atoms, settings, np.float64),
+    )
+    assert direct.features.shape == (16, 4 * n_species + 16 * n_species * (n_species + 1))
+    np.testing.assert_allclose(direct.features, exact.features, atol=1e-13)
+    g = np.random.default_rng(0).normal(size=(1, *direct.features.shape))
+    for ours, theirs in zip(direct.pull_back(g), exact.pull_back(g)):
+        np.testing.assert_allclose(ours, theirs, atol=1e-11 * np.abs(theirs).max())
+
+
+def test_smooth_through_both_cutoffs():
+    for cutoff in (ZNO.angular_cutoff, ZNO.radial_cutoff):
+        features, slopes = [], []
+        for step in (-1e-6, 0.0, 1e-6):
+            atoms = Atoms("ZnOO", [[0, 0, 0], [0, 0, 2.0], [0, cutoff + step, 0]])
+            direct = compute_direct(atoms, ZNO, np.float64)
+            features.append(direct.features)
+            slopes.append(direct.pull_back(np.ones((1, 3, ZNO.length)))[0])
+        # a kink of slope s would leave 1e-6 s, a jump of a slope itself
+        assert np.abs(features[0] - 2 * features[1] + features[2]).max() < 1e-10
+        assert np.abs(slopes[0] - slopes[2]).max() < 1e-4

@@ -9,6 +9,7 @@ from ase import Atoms
 
 from asennp import HybridNNPCalculator
 from asennp.models import AEVSettings, load_model
+from asennp.models import model as model_file
 from asennp.models.model import FORMAT_VERSION
 
 DATA = Path(__file__).parent / "data"
@@ -19,6 +20,28 @@ def test_every_format_has_its_file():
     """Whoever raises the version adds a file of it here, and a test below that it loads."""
     assert list(range(1, FORMAT_VERSION + 1)) == FORMATS
     assert sorted(path.name for path in DATA.glob("*.asennp")) == [f"format-{n}.asennp" for n in FORMATS]
+
+
+def test_old_files_are_upgraded_version_by_version(monkeypatch):
+    """Two versions as they might come: an entry of the settings renamed, an array put in other units."""
+
+    def rename(card, arrays):
+        card["networks"]["hidden"] = card["networks"].pop("hidden_widths")
+
+    def rescale(card, arrays):
+        card["networks"]["hidden_widths"] = card["networks"].pop("hidden")
+        arrays["ranges"] = 2.0 * arrays["ranges"]
+
+    assert set(model_file.UPGRADES) == set(range(1, FORMAT_VERSION))
+    path = DATA / "format-1.asennp"
+    now = load_model(path)
+    latest = model_file.FORMAT_VERSION
+    monkeypatch.setattr(model_file, "FORMAT_VERSION", latest + 2)
+    monkeypatch.setattr(model_file, "UPGRADES", model_file.UPGRADES | {latest: rescale, latest + 1: rename})
+    upgraded = load_model(path)
+    assert upgraded.networks.settings == now.networks.settings
+    np.testing.assert_array_equal(upgraded.ranges, 2.0 * now.ranges)
+    assert upgraded.todict()["format_version"] == latest + 2
 
 
 def test_format_1():

@@ -92,6 +92,8 @@ def edit_card(**changes):
         (lambda e: e.update({"model.json": e["model.json"].replace(b"0.75", b"0.76")}), "checksum"),
         (edit_card(format="other"), "not a model of this package"),
         (edit_card(format_version=99), "newer format"),
+        (edit_card(format_version=0), "no format version"),
+        (edit_card(format_version=True), "no format version"),
         (edit_card(networks={"n_features": 3, "n_species": 2, "hidden": [5]}), "does not fit"),
     ],
 )
