@@ -34,7 +34,7 @@ def choose_settings(
     nearby volumes nearly always too. Where the step changes, the energy jumps by less than its error.
     Pairs up to `shared_cutoff` (Å) are visited for other terms anyway: r_c is then at least that.
     """
-    x = reach_factor(accuracy)
+    x = reach_factor(accuracy, n_atoms)
     # pair_cost r_c^3 + wave_cost / r_c^3 is least where both are equal
     pair_cost = pair_seconds(n_atoms, volume, 1.0)
     wave_cost = wave_seconds(n_atoms, volume, 2.0 * x * x)

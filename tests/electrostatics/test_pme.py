@@ -72,6 +72,29 @@ def test_forces_and_virial_are_exact_derivatives(accuracy):
     assert (virial * strain).sum() == pytest.approx(slope, abs=3e-5)
 
 
+@pytest.mark.parametrize("kind", [Ewald, PME])
+@pytest.mark.parametrize("shape", ["two atoms", "thin", "needle", "skewed"])
+def test_accuracy_is_kept_in_cells_of_odd_shape(shape, kind):
+    rng = np.random.default_rng(7)
+    n = {"two atoms": 2, "thin": 2, "needle": 2, "skewed": 120}[shape]
+    cell = {
+        "two atoms": [[2.7, 0, 0], [-1.35, 2.34, 0], [0, 0, 3.9]],
+        "thin": [[4.2, 0, 0], [0, 4.2, 0], [0, 0, 1.2]],
+        "needle": [[2.0, 0, 0], [0, 2.0, 0], [0, 0, 8.0]],
+        "skewed": [[12.0, 0, 0], [11.0, 13.0, 0], [9.0, 14.0, 11.0]],
+    }[shape]
+    cell = np.array(cell) @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    positions = np.array([[0.1, 0.2, 0.1], [0.45, 0.6, 0.4]]) if n == 2 else rng.random((n, 3))
+    charges = np.where(np.arange(n) % 2, -1.0, 1.0)
+    frame = (positions @ cell, cell, charges, np.ones(3, bool))
+    _, exact, _ = Ewald(2e-14).compute(*frame)
+    scale = COULOMB_EV_A * (n / abs(np.linalg.det(cell))) ** (2 / 3)
+    for accuracy in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
+        for shared_cutoff in (0.0, 10.0):
+            _, forces, _ = kind(accuracy, shared_cutoff).compute(*frame)
+            assert np.sqrt(((forces - exact) ** 2).sum(axis=1).mean()) < accuracy * scale
+
+
 def test_the_net_force_is_of_the_size_of_the_error():
     atoms, charges = crystal("rotated")
     _, forces, _ = PME(1e-5).compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)

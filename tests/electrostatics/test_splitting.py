@@ -7,7 +7,7 @@ import pytest
 
 from asennp import BuckinghamCoulomb, CoulombCalculator, SumCalculator
 from asennp.electrostatics.ewald import Ewald
-from asennp.electrostatics.pme import PME, choose_mesh, mesh_error
+from asennp.electrostatics.pme import PME, choose_mesh, crowding, mesh_error
 from asennp.errors import InputError
 from asennp.structures import build_phase
 from asennp.units import COULOMB_EV_A
@@ -74,8 +74,8 @@ def test_a_mesh_too_coarse_is_given_up():
 def test_the_rule_is_that_of_the_accuracy():
     sum_ = PME(1e-6)
     chosen, _ = choose_mesh(64, 700.0, (8.9, 8.9, 8.9), 1e-6)
-    crowd = chosen.alpha * (700.0 / 64) ** (1 / 3)
     for length in (8.9, 9.5, 10.5, 12.0):
+        crowd = crowding(chosen.alpha, 700.0, 64, (8.9, 8.9, length))
         error = mesh_error(chosen.order, chosen.alpha * length / min(chosen.mesh), crowd)
         assert sum_._serves(chosen, np.diag([8.9, 8.9, length]), 64, 700.0) == (error <= 1e-6)
 
