@@ -21,6 +21,7 @@ from ase.io import iread
 from ase.io.extxyz import read_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from asennp.dataset.runner import iterate_runner
 from asennp.errors import InputError
 from asennp.files import write_atomic
 
@@ -114,7 +115,15 @@ def check_frame(frame: Atoms, place: str) -> None:
             frame.info[f"REF_{name}"] = array if shape else float(array)
 
 
+def _is_runner(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(64).split()[:1] == [b"begin"]
+
+
 def _iterate(path: Path) -> Iterator[Atoms]:
+    if _is_runner(path):
+        yield from iterate_runner(path)
+        return
     if path.suffix in (".extxyz", ".xyz"):
         with open(path) as file:
             yield from read_xyz(file, index=slice(None))
@@ -153,12 +162,13 @@ def read_frames(
     labels: Literal["REF", "plain"] = "REF",
     virial: Literal["dE/deps", "-dE/deps"] | None = None,
 ) -> list[Atoms]:
-    """Read labelled frames from an extended XYZ file, or from any file that ASE reads.
+    """Read labelled frames from an extended XYZ file, a RuNNer file, or any file that ASE reads.
 
     Parameters
     ----------
     path
-        The file; ``.extxyz`` and ``.xyz`` are read as extended XYZ, others by ASE's own choice.
+        The file; ``.extxyz`` and ``.xyz`` are read as extended XYZ, what begins with ``begin`` as RuNNer's
+        (see `asennp.dataset.runner`), others by ASE's own choice.
     labels
         ``"REF"`` takes the ``REF_`` keys alone; ``"plain"`` also takes energy, forces and stress
         given under ASE's own names as labels.
@@ -183,6 +193,8 @@ def read_frames(
             frame = next(iterator)
         except StopIteration:
             break
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(f"cannot be read: {error}", where=place, do="is the file cut short?") from error
         if labels == "plain":

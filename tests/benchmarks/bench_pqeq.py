@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_pqeq.py [--threads 2] [--sizes 64 216 2160 24000]
 
-Each size runs in a process of its own, so that the peak memory is its own. Medians of three; of the largest, one.
+Each size runs in a process of its own, so that the peak memory is its own. Medians of three steps; of the
+largest system, one.
 """
 
 import argparse
