@@ -201,6 +201,8 @@ class TrainingConfig(_Section):
     members: Annotated[int, Field(ge=2)] = 3
     """Members of each committee, the pretrained one included."""
     target: Literal["energy", "free_energy"] = "energy"
+    electrostatics: Literal["point", "pqeq"] = "point"
+    """Long range of the hybrid model: point charges of the effective charge, or PQEq."""
     direct: TrainConfig
     """Comparison: no pretraining, no Coulomb."""
     transfer: TrainConfig

@@ -11,6 +11,8 @@ from asennp.errors import InputError
 
 #: What every member must give, and what is added up.
 SUMMED = ("energy", "free_energy", "energies", "forces", "stress")
+#: What is taken from the one member that gives it.
+PASSED_ON = ("charges", "dipole")
 
 
 class SumCalculator(OnePassCalculator):
@@ -19,7 +21,7 @@ class SumCalculator(OnePassCalculator):
     Parameters
     ----------
     calculators
-        The members. Charges are passed on if one member gives them.
+        The members. Charges and dipole are passed on if one member gives them.
 
     Raises
     ------
@@ -45,9 +47,12 @@ class SumCalculator(OnePassCalculator):
                     got=", ".join(member.implemented_properties),
                     do="give a member that has every property",
                 )
-        givers = [c for c in self.calculators if "charges" in c.implemented_properties]
-        self._charges = givers[0] if len(givers) == 1 else None
-        self.implemented_properties = [*SUMMED, *(["charges"] if self._charges else [])]
+        self._passed = {}
+        for name in PASSED_ON:
+            givers = [c for c in self.calculators if name in c.implemented_properties]
+            if len(givers) == 1:
+                self._passed[name] = givers[0]
+        self.implemented_properties = [*SUMMED, *self._passed]
         # plain values: parameters are written into logs and trajectories
         described = [{"name": c.name, "parameters": dict(c.parameters)} for c in self.calculators]
         super().__init__(calculators=described, **kwargs)
@@ -66,8 +71,9 @@ class SumCalculator(OnePassCalculator):
                         continue
                     raise PropertyNotImplementedError(f"{_name(number, member)} gave no {name}")
                 total[name] = total[name] + results[name] if name in total else results[name] * 1.0
-        if self._charges is not None:
-            total["charges"] = self._charges.results["charges"]
+        for name, giver in self._passed.items():
+            if name in giver.results:
+                total[name] = giver.results[name]
         return total
 
     def hold(self, atoms: Atoms) -> None:

@@ -12,6 +12,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from asennp.calculators.base import ChargedCalculator, pack_results
 from asennp.calculators.dispersion import D3Calculator
+from asennp.calculators.pqeq import PQEqCalculator
 from asennp.electrostatics.charges import assign_charges, born_charges, physical_born_charges
 from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
@@ -64,7 +65,7 @@ def _digest(model: Model) -> str:
 
 
 class HybridNNPCalculator(ChargedCalculator):
-    """Neural network potential: short range by networks, long range by point charges.
+    """Neural network potential: short range by networks, long range by point charges or PQEq.
 
     E = sum_i [mean over members of f_species(i)(G_i) + offset] + E_Coulomb(charges), with the ANI descriptor
     G. One pass gives energy, free_energy, energies, forces, stress (cells periodic in three directions)
@@ -146,6 +147,7 @@ class HybridNNPCalculator(ChargedCalculator):
         self._neighbors = VerletPairs(self.model.aev.radial_cutoff)
         method = "torch-pme" if backend == "torch" else "auto"
         self.splitting = Splitting(method, self.parameters["coulomb_accuracy"], device=device)
+        self.polarizable = PQEqCalculator() if self.model.electrostatics == "pqeq" else None
         functional = self.parameters["dispersion"]
         self.dispersion = None if functional is None else D3Calculator(functional)
 
@@ -167,6 +169,8 @@ class HybridNNPCalculator(ChargedCalculator):
 
     def born_charges(self, atoms: Atoms) -> np.ndarray:
         """Return Z* = q I (N, 3, 3) of the model itself, e: see `asennp.electrostatics.charges`."""
+        if self.polarizable is not None:
+            return self.polarizable.born_charges(atoms)
         return born_charges(atoms.numbers, self.model.charges)
 
     def physical_born_charges(self, atoms: Atoms, eps_inf: float) -> np.ndarray:
@@ -187,6 +191,12 @@ class HybridNNPCalculator(ChargedCalculator):
             charges = assign_charges(atoms.numbers, self.model.charges, where="the model's charges")
             added = self.splitting.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
+        if self.polarizable is not None:
+            responding = self.polarizable.terms(atoms)
+            atomic, forces, virial = (
+                atomic + responding[0], forces + responding[1], virial + responding[2]
+            )  # fmt: skip
+            charges = responding[3]
         if self.dispersion is not None:
             added = self.dispersion.terms(atoms)
             atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]

@@ -163,16 +163,21 @@ class PQEqCalculator(OnePassCalculator):
 
     def compute(self, atoms: Atoms) -> dict[str, Any]:
         """Return energies, forces, stress, charges and, of open systems, the dipole."""
+        energies, forces, virial, charges = self.terms(atoms)
+        results = pack_results(energies, forces, virial, atoms.get_volume() if atoms.pbc.all() else 0.0)
+        results["charges"] = charges
+        if not atoms.pbc.any():
+            results["dipole"] = (
+                charges @ atoms.positions - self.elements.of(atoms.numbers).shell @ self.shells
+            )
+        return results
+
+    def terms(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return atomic energies, forces and charges, and the virial dE/deps (3, 3); eV, Å, e."""
         problem = self._problem(atoms)
         solution = self._solve(problem, atoms)
         self._solution, self._numbers = solution, atoms.numbers.copy()
-        volume = atoms.get_volume() if atoms.pbc.all() else 0.0
-        q, s = solution.charges, solution.shells
-        results = pack_results(*problem.results(q, s), volume)
-        results["charges"] = q.copy()
-        if not atoms.pbc.any():
-            results["dipole"] = problem.dipole(q, s)
-        return results
+        return *problem.results(solution.charges, solution.shells), solution.charges.copy()
 
     def polarizability(self, atoms: Atoms, fixed_charges: bool | None = None) -> np.ndarray:
         """Return d(dipole)/d(field), (3, 3), Å^3 (times 4 pi eps0), by linear response.

@@ -28,6 +28,8 @@ FORMAT = "asennp model"
 FORMAT_VERSION = 1
 #: What turns JSON and arrays of version n into those of version n + 1, for every n below `FORMAT_VERSION`.
 UPGRADES: dict[int, Callable[[dict[str, Any], dict[str, np.ndarray]], None]] = {}
+#: What a model's calculator may add for the long range.
+ELECTROSTATICS = ("point", "pqeq")
 _UNITS = {"energy": "eV", "length": "Å", "charge": "e"}
 _LARGEST_ENTRY = 1 << 31
 
@@ -52,6 +54,8 @@ class Model:
     ranges
         Smallest and largest value of every feature in the training data by species, (S, 2, F);
         None if unknown.
+    electrostatics
+        ``"point"``: the charges; ``"pqeq"``: polarizable charge equilibration, without `charges`.
     """
 
     aev: AEVSettings
@@ -60,8 +64,16 @@ class Model:
     charges: Mapping[str, float] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     ranges: np.ndarray | None = None
+    electrostatics: str = "point"
 
     def __post_init__(self) -> None:
+        if self.electrostatics not in ELECTROSTATICS or (self.electrostatics != "point" and self.charges):
+            raise InputError(
+                "unknown electrostatics, or charges beside those of PQEq",
+                where="Model",
+                expected=" or ".join(ELECTROSTATICS),
+                got=f"{self.electrostatics!r} with charges {dict(self.charges)}",
+            )
         species, settings = self.aev.species, self.networks.settings
         if (settings.n_features, settings.n_species) != (self.aev.length, len(species)):
             raise InputError(
@@ -118,7 +130,8 @@ class Model:
         """
         first = models[0]
         for model in models[1:]:
-            if model.aev != first.aev or dict(model.charges) != dict(first.charges):
+            same = model.electrostatics == first.electrostatics and dict(model.charges) == dict(first.charges)
+            if model.aev != first.aev or not same:
                 raise InputError("members need the same descriptor and charges", where="Model.stack")
         members = []
         for model in models:
@@ -139,6 +152,7 @@ class Model:
             dict(first.charges),
             dict(first.meta if meta is None else meta),
             ranges,
+            first.electrostatics,
         )
 
     def todict(self) -> dict[str, Any]:
@@ -153,6 +167,8 @@ class Model:
             "offsets": {symbol: float(value) for symbol, value in self.offsets.items()},
             "charges": {symbol: float(value) for symbol, value in self.charges.items()},
             "meta": dict(self.meta),
+            # files of models without it stay as they were
+            **({"electrostatics": self.electrostatics} if self.electrostatics != "point" else {}),
         }
 
     def save(self, path: str | Path) -> Path:
@@ -241,6 +257,7 @@ def _read(path: Path) -> Model:
             card["charges"],
             card["meta"],
             None if ranges is None else ranges.astype(float),
+            card.get("electrostatics", "point"),
         )
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"the model file's content does not fit together: {error}", where=path) from error
@@ -314,7 +331,8 @@ def describe(model: Model) -> str:
         f"{settings.activation}, {n_parameters} parameters each, "
         + str(model.networks.dtype).removeprefix("torch."),
         "offsets      " + _listed(model.offsets, "eV/atom"),
-        "charges      " + _listed(model.charges, "e, added as a Coulomb sum"),
+        "charges      "
+        + ("PQEq" if model.electrostatics == "pqeq" else _listed(model.charges, "e, added as a Coulomb sum")),
         f"ranges       {'of the training features' if model.ranges is not None else 'none'}",
     ]
     if not all(torch.isfinite(parameter).all() for parameter in model.networks.parameters()):

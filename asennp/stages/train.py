@@ -2,7 +2,7 @@
 
 Three committees see the same frames and as many epochs: *direct* starts from nothing, *transferred* from
 the pretrained networks, and *hybrid* from the pretrained networks with the Coulomb energy of the effective
-charges taken out of the labels and put back by the calculator.
+charges (or PQEq's, `electrostatics: pqeq`) taken out of the labels and put back by the calculator.
 """
 
 from dataclasses import replace
@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from asennp.calculators.coulomb import CoulombCalculator
+from asennp.calculators.pqeq import PQEqCalculator
 from asennp.config import Config
 from asennp.dataset import Store, audit, residual_targets, write_frames
 from asennp.files import read_json
@@ -32,6 +33,7 @@ def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
     """Train the three committees of `KINDS`."""
     q = float(read_json(upstream["qeff"] / "charge.json")["q_eff"])
     charges = {species: sign * q for species, sign in unit_charges(config).items()}
+    polarizable = config.train.electrostatics == "pqeq"
     labelled = _with_target(config, Store(upstream["label"] / "train").frames())
     found = audit(labelled, require=config.train.direct.needed_labels)
     console.print("label audit: " + found.text().replace("\n", "\n  "), style="dim")
@@ -39,11 +41,12 @@ def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
     total, residual = folder / "labels.extxyz", folder / "residual.extxyz"
     if not residual.exists():
         write_frames(total, labelled)
-        write_frames(residual, residual_targets(labelled, CoulombCalculator(charges)))
+        baseline = PQEqCalculator() if polarizable else CoulombCalculator(charges)
+        write_frames(residual, residual_targets(labelled, baseline))
     pretrained = pretrained_models(upstream["pretrain"])
     chains = {
         kind: [
-            _chain(config, folder, kind, k, total, residual, pretrained[k], charges)
+            _chain(config, folder, kind, k, total, residual, pretrained[k], {} if polarizable else charges)
             for k in range(len(pretrained))
         ]
         for kind in KINDS
@@ -124,5 +127,8 @@ def _stack(path: Path, members: list[Path], config: Config, kind: str, frames: l
         "training_sha256": data_hash(frames),
         "validation": _mean_errors([model.meta["validation"] for model in models]),
     }
-    Model.stack(models, card).save(path)
+    model = Model.stack(models, card)
+    if kind == "hybrid":
+        model = replace(model, electrostatics=config.train.electrostatics)
+    model.save(path)
     return path

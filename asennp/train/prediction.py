@@ -230,6 +230,13 @@ def evaluate_frames(
         As `predict`, and for a frame that is not neutral.
     """
     model = load_model(model)
+    if model.electrostatics != "point":
+        raise InputError(
+            "many frames at once are there for point charges",
+            where="evaluate_frames",
+            got=model.electrostatics,
+            do="use HybridNNPCalculator",
+        )
     device, backend = choose_device(device, backend)
     where: dict[str, Any] = {"device": device, "backend": backend}
     short = predict(model, frames, threads, dtype=dtype, memory_MB=memory_MB, **where)
