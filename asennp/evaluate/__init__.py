@@ -6,7 +6,8 @@ A calculator that computes in single precision is asked for double precision (`a
 from asennp.evaluate.born import BornCharges, model_born_charges
 from asennp.evaluate.committee import Interval, compare, compute_interval
 from asennp.evaluate.elastic import ElasticResult, compute_elastic
-from asennp.evaluate.eos import EosResult, TransitionResult, compute_eos, compute_transition_pressure
+from asennp.evaluate.enthalpy import TransitionPressureResult, compute_transition_pressure, find_transitions
+from asennp.evaluate.eos import EosResult, compute_eos, fit_eos
 from asennp.evaluate.formation import FormationResult, compute_formation
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
 from asennp.evaluate.parity import Errors, ParityResult, Predictions, compute_parity, predict
@@ -31,7 +32,7 @@ __all__ = [
     "QuasiharmonicResult",
     "StabilityResult",
     "TensileResult",
-    "TransitionResult",
+    "TransitionPressureResult",
     "christoffel_velocities",
     "compare",
     "compute_elastic",
@@ -45,6 +46,8 @@ __all__ = [
     "compute_stability",
     "compute_tensile",
     "compute_transition_pressure",
+    "find_transitions",
+    "fit_eos",
     "model_born_charges",
     "predict",
 ]

@@ -1,16 +1,20 @@
 """Elastic constants from stresses of strained cells, with as few strains as the symmetry asks for."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms, units
 from ase.spacegroup.symmetrize import check_symmetry
 
+from asennp.errors import InputError, nearest
+from asennp.evaluate.capability import require_periodic, require_properties
 from asennp.evaluate.precision import held, in_double
 from asennp.evaluate.relax import relax
 from asennp.results import Result
 
+Shear = Literal["symmetric", "simple"]
+_SHEARS = ("symmetric", "simple")
 #: Voigt order xx yy zz yz xz xy.
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 #: Voigt to Mandel: rotations of Mandel vectors are orthogonal 6x6 matrices.
@@ -103,12 +107,15 @@ def choose_strains(basis: np.ndarray) -> list[int]:
     return chosen
 
 
-def _strained(atoms: Atoms, component: int, size: float) -> Atoms:
+def _strained(atoms: Atoms, component: int, size: float, shear: str) -> Atoms:
     """Strain by (1 + eps) with one engineering Voigt component; ions follow."""
     i, j = _VOIGT[component]
     deformation = np.eye(3)
-    deformation[i, j] += 0.5 * size
-    deformation[j, i] += 0.5 * size
+    if shear == "simple" and i != j:
+        deformation[j, i] += size
+    else:
+        deformation[i, j] += 0.5 * size
+        deformation[j, i] += 0.5 * size
     strained = atoms.copy()
     strained.set_cell(atoms.cell.array @ deformation, scale_atoms=True)
     return strained
@@ -120,7 +127,12 @@ def _stress(atoms: Atoms, calculator: Any) -> np.ndarray:
 
 
 def _columns(
-    atoms: Atoms, calculator: Any, components: list[int], strain: float, fmax: float | None
+    atoms: Atoms,
+    calculator: Any,
+    components: list[int],
+    strain: float,
+    fmax: float | None,
+    shear: str = "symmetric",
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return d(stress)/d(strain) columns (6, n), clamped and with relaxed ions, in eV/Å^3."""
     clamped = np.zeros((6, len(components)))
@@ -129,7 +141,7 @@ def _columns(
     for k, component in enumerate(components):
         shift = np.zeros((len(atoms), 3))
         for sign in (1.0, -1.0):
-            frame = _strained(atoms, component, sign * strain)
+            frame = _strained(atoms, component, sign * strain, shear)
             stress = _stress(frame, calculator)
             clamped[:, k] += sign * stress / (2.0 * strain)
             if fmax is not None:
@@ -173,6 +185,7 @@ def compute_elastic(
     relaxed_ions: bool = True,
     fmax: float = 1e-4,
     symprec: float = 0.01,
+    shear: Shear = "symmetric",
 ) -> ElasticResult:
     """Return the elastic constants of a relaxed crystal, C_jk = d sigma_j / d eps_k.
 
@@ -185,17 +198,32 @@ def compute_elastic(
     atoms
         Relaxed crystal (see `compute_lattice`).
     strain
-        Size of the (engineering) strain components.
+        Size of the (engineering) strain components. Small strains give the constants; a finite one such
+        as 0.1 gives secants of the stress, which published tables sometimes hold.
     relaxed_ions
         Relax ions in every strained cell, to forces below `fmax` (eV/Å).
     symprec
         Tolerance of the point group, Å.
+    shear
+        "symmetric": the shear strain is shared between both directions, without rotation; "simple": one
+        direction slides, as a tilt of the cell does. They differ in the second order of the strain only.
+
+    Raises
+    ------
+    InputError
+        Not a crystal, a calculator without stress, an unknown shear, a strain that is not positive.
 
     References
     ----------
     Hill, Proc. Phys. Soc. A 65 (1952) 349, doi:10.1088/0370-1298/65/5/307 (averages);
     Mouhat and Coudert, Phys. Rev. B 90 (2014) 224104, doi:10.1103/PhysRevB.90.224104 (stability).
     """
+    require_periodic(atoms, "an elastic tensor")
+    require_properties(calculator, "forces", "stress", purpose="an elastic tensor")
+    if shear not in _SHEARS:
+        raise InputError("unknown shear", where="shear", got=shear, do=nearest(str(shear), _SHEARS))
+    if not 0.0 < strain < 0.5:
+        raise InputError("not a strain", where="strain", expected="above 0 and below 0.5", got=strain)
     crystal = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     calculator = held(in_double(calculator), crystal)
     basis = invariant_tensors(point_group(crystal, symprec))
@@ -203,22 +231,22 @@ def compute_elastic(
     residual = _stress(crystal, calculator) / units.GPa
     crystal.calc = None
     clamped, relaxed, converged = _columns(
-        crystal, calculator, components, strain, fmax if relaxed_ions else None
+        crystal, calculator, components, strain, fmax if relaxed_ions else None, shear
     )
     tensor = _fit(basis, components, relaxed)
     bulk_bounds, shear_bounds = _aggregate(tensor)
-    bulk, shear = float(np.mean(bulk_bounds)), float(np.mean(shear_bounds))
+    bulk, rigidity = float(np.mean(bulk_bounds)), float(np.mean(shear_bounds))
     eigenvalues = np.linalg.eigvalsh(tensor * _MANDEL[:, None] * _MANDEL[None, :])
     return ElasticResult(
         tensor_GPa=tensor,
         clamped_GPa=_fit(basis, components, clamped),
         relaxed_ions=relaxed_ions,
         bulk_GPa=bulk,
-        shear_GPa=shear,
+        shear_GPa=rigidity,
         bulk_bounds_GPa=bulk_bounds,
         shear_bounds_GPa=shear_bounds,
-        young_GPa=9.0 * bulk * shear / (3.0 * bulk + shear),
-        poisson=(3.0 * bulk - 2.0 * shear) / (2.0 * (3.0 * bulk + shear)),
+        young_GPa=9.0 * bulk * rigidity / (3.0 * bulk + rigidity),
+        poisson=(3.0 * bulk - 2.0 * rigidity) / (2.0 * (3.0 * bulk + rigidity)),
         eigenvalues_GPa=eigenvalues,
         is_stable=bool(eigenvalues[0] > 0.0),
         residual_stress_GPa=residual,

@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from ase.neighborlist import neighbor_list
 from ase.spacegroup.symmetrize import check_symmetry
 
+from asennp.errors import InputError
+from asennp.evaluate.capability import require_periodic, require_properties
 from asennp.evaluate.precision import in_double
 from asennp.evaluate.relax import relax
 from asennp.results import Result
@@ -36,6 +39,10 @@ class LatticeResult(Result):
         Outer pressure of the relaxation.
     converged, n_steps, max_force, max_stress_GPa
         Whether the tolerances were reached, and the residuals (eV/Å, GPa).
+    initial_spacegroup_number
+        Number of the space group before the relaxation (0: not known, in files of earlier versions).
+    warnings
+        What the relaxation did to the crystal: a change of space group, another coordination.
     """
 
     atoms: Atoms
@@ -56,6 +63,13 @@ class LatticeResult(Result):
     n_steps: int
     max_force: float
     max_stress_GPa: float
+    initial_spacegroup_number: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def kept_phase(self) -> bool:
+        """Whether the relaxed crystal is still the one that was given."""
+        return not self.warnings
 
 
 def _wurtzite_u(dataset: Any) -> float | None:
@@ -77,8 +91,13 @@ def compute_lattice(
     smax_GPa: float = 0.01,
     symprec: float = 0.01,
     steps: int = 300,
+    symmetry: bool = True,
+    spacegroup: int | str | None = None,
 ) -> LatticeResult:
     """Relax ions and cell within the space group and return the conventional lattice parameters.
+
+    A crystal may leave its phase all the same: by gaining symmetry (wurtzite that flattens into layers), by
+    losing it (``symmetry=False``), or by changing neighbours within it. The result says so in `warnings`.
 
     Parameters
     ----------
@@ -91,13 +110,34 @@ def compute_lattice(
     fmax, smax_GPa
         Tolerances (eV/Å, GPa). Where the calculator's noise comes first, the best frame is returned
         with ``converged=False``.
+    symmetry
+        False relaxes without any symmetry.
+    spacegroup
+        Number or symbol that the given structure must have.
+
+    Raises
+    ------
+    InputError
+        Not a crystal, a calculator without stress, or a structure not at the asked symmetry.
     """
+    require_periodic(atoms, "a lattice relaxation")
+    require_properties(calculator, "forces", "stress", purpose="a lattice relaxation")
+    before = check_symmetry(atoms, symprec)
+    if spacegroup is not None and str(spacegroup) not in (str(before.number), str(before.international)):
+        raise InputError(
+            "the structure does not have the asked symmetry",
+            where="spacegroup",
+            expected=spacegroup,
+            got=f"{before.international} ({before.number}) within {symprec} Å",
+            do="correct the structure, or give a larger symprec",
+        )
     relaxed = relax(
         atoms,
         in_double(calculator),
         pressure_GPa=pressure_GPa,
         fmax=fmax,
         smax_GPa=smax_GPa,
+        symmetry=symmetry,
         symprec=symprec,
         steps=steps,
     )
@@ -127,4 +167,40 @@ def compute_lattice(
         n_steps=relaxed.n_steps,
         max_force=relaxed.max_force,
         max_stress_GPa=relaxed.max_stress_GPa,
+        initial_spacegroup_number=int(before.number),
+        warnings=_changes(atoms, crystal, before, dataset),
     )
+
+
+def _neighbours(atoms: Atoms) -> dict[str, float]:
+    """Return the mean number of neighbours by species; the shell ends at the widest gap between distances."""
+    i, distance = neighbor_list("id", atoms, 2.0 * _shortest(atoms))
+    levels = np.sort(distance)
+    gaps = np.diff(levels)
+    reach = levels[int(np.argmax(gaps))] + 0.5 * gaps.max() if len(gaps) else np.inf
+    counts = np.bincount(i[distance < reach], minlength=len(atoms))
+    symbols = np.array(atoms.get_chemical_symbols())
+    return {str(s): float(counts[symbols == s].mean()) for s in np.unique(symbols)}
+
+
+def _shortest(atoms: Atoms) -> float:
+    """Return the shortest distance between two atoms, images included."""
+    reach = 3.0
+    while not len(found := neighbor_list("d", atoms, reach)):
+        reach *= 1.5
+    return float(found.min())
+
+
+def _changes(start: Atoms, end: Atoms, before: Any, after: Any) -> tuple[str, ...]:
+    """Say how a relaxed crystal differs in kind from the one that was given."""
+    words = []
+    if before.number != after.number:
+        words.append(
+            f"the space group changed from {before.international} ({before.number}) "
+            f"to {after.international} ({after.number})"
+        )
+    old, new = _neighbours(start), _neighbours(end)
+    moved = [f"{s} {old[s]:g} to {new[s]:g}" for s in old if abs(old[s] - new[s]) > 0.5]
+    if moved:
+        words.append(f"the number of neighbours changed: {', '.join(moved)}")
+    return tuple(words)

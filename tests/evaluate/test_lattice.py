@@ -3,14 +3,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from ase import units
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
+from asennp.calculators.buckingham import BuckinghamCoulomb
 from asennp.errors import InputError
-from asennp.evaluate import LatticeResult, compute_formation, compute_lattice
+from asennp.evaluate import LatticeResult, compute_elastic, compute_formation, compute_lattice
 from asennp.evaluate.precision import in_double
+from asennp.structures import build_phase
 
 
 class Noisy(Calculator):
@@ -146,3 +148,30 @@ def test_formation_orders_phases_and_refuses_what_cannot_be_resolved():
 def test_formation_refuses_mixed_compositions():
     with pytest.raises(InputError, match="one composition"):
         compute_formation({"a": bulk("Cu"), "b": bulk("Ni")}, EMT())
+
+
+def test_a_crystal_that_leaves_its_phase_is_reported():
+    """Rigid-ion MgO in the wurtzite structure flattens into layers of five-fold coordination."""
+    calculator = BuckinghamCoulomb("mgo-lewis-catlow", cutoff=6.0)
+    result = compute_lattice(build_phase("MgO", "wurtzite", a=3.28), calculator)
+    assert (result.initial_spacegroup_number, result.spacegroup_number) == (186, 194)
+    assert not result.kept_phase and "Mg 4 to 5" in " ".join(result.warnings)
+
+
+def test_bad_input_is_refused():
+    class Forces(EMT):
+        implemented_properties = ("energy", "forces")
+
+    with pytest.raises(InputError, match="asked symmetry"):
+        compute_lattice(bulk("Cu", a=3.6), EMT(), spacegroup="F-43m")
+    assert compute_lattice(bulk("Cu", a=3.6), EMT(), spacegroup=225, steps=0).spacegroup == "Fm-3m"
+    with pytest.raises(InputError, match="needs stress"):
+        compute_lattice(bulk("Cu", a=3.6), Forces())
+    with pytest.raises(InputError, match="needs stress"):
+        compute_elastic(bulk("Cu", a=3.6), Forces())
+    with pytest.raises(InputError, match="needs a crystal"):
+        compute_lattice(molecule("H2O"), EMT())
+    with pytest.raises(InputError, match="not a strain"):
+        compute_elastic(bulk("Cu", a=3.6), EMT(), strain=0.0)
+    with pytest.raises(InputError, match="simple"):
+        compute_elastic(bulk("Cu", a=3.6), EMT(), shear="simpel")
