@@ -49,7 +49,7 @@ def water_in_a_field(out: Path) -> None:
     figure.savefig(out / "pqeq-water.svg")
     for name, rows in curves.items():
         print(f"water, 1 V/Å across its plane, {name}: energy {1e3 * (rows[-1, 0] - rows[zero, 0]):.3f} meV, "
-              f"O {rows[zero, 1]:.5f} -> {rows[-1, 1]:.5f} e, induced dipole {rows[-1, 2]:.5f} e Å")  # fmt: skip
+              f"O {rows[zero, 1]:.5f} -> {rows[-1, 1]:.5f} e, dipole {rows[-1, 2]:.5f} e Å")  # fmt: skip
 
 
 def dimers(out: Path) -> None:
@@ -105,9 +105,7 @@ def crystals() -> None:
         dielectric = np.eye(3) + 4 * np.pi / atoms.get_volume() * calculator.polarizability(atoms)
         print(f"{name}: dielectric xx {dielectric[0, 0]:.2f} zz {dielectric[2, 2]:.2f} (fixed charges: 1)")
         for symbol, charge, z in zip(atoms.symbols, charges, born):
-            print(
-                f"  {symbol}: charge {charge:+.3f}, Born xx {z[0, 0]:+.3f} yy {z[1, 1]:+.3f} zz {z[2, 2]:+.3f}"
-            )
+            print(f"  {symbol}: {charge:+.3f}, Born xx {z[0, 0]:+.3f} yy {z[1, 1]:+.3f} zz {z[2, 2]:+.3f}")
     salt = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
     oxide = bulk("MgO", "rocksalt", a=4.212, cubic=True)
     for name, atoms in (("NaCl", salt), ("BaTiO3", barium), ("PbTiO3", lead), ("MgO", oxide)):
