@@ -36,9 +36,11 @@ class WangLandauState:
     n_updates
         Changes of dH.
     n_outside
-        Visits off the mesh: they change nothing.
+        Visits off the mesh.
     n_limited
         Node values moved to keep alpha inside its limits.
+    n_merges
+        Rounds of several walkers put together in it, see `run_walkers`.
     one_over_t
         Whether ln f follows N_visited/t by now.
     frozen
@@ -54,6 +56,7 @@ class WangLandauState:
     n_updates: int = 0
     n_outside: int = 0
     n_limited: int = 0
+    n_merges: int = 0
     one_over_t: bool = False
     frozen: bool = False
     pressure_au: float | None = None
@@ -66,7 +69,8 @@ class WangLandauBias(Bias):
     units of the node spacings. Afterwards the differences along H are limited so that
     alpha = 1 + d dH/dH stays inside [T0/Tmax, T0/Tmin] everywhere; the force is never clamped and remains
     an exact gradient. Beyond the mesh dH goes on as a straight line along H (a canonical run at the edge's
-    temperature) and levels off along the orders; visits there change nothing, see `Surface`.
+    temperature) and levels off along the orders, see `Surface`; visits there raise the edge, which brings
+    the run back.
 
     Parameters
     ----------
@@ -191,17 +195,24 @@ class WangLandauBias(Bias):
             )
 
     def update(self, enthalpy: float, *orders: float) -> None:
-        """Count a visit and, unless frozen, raise dH around it by kT0 ln f."""
+        """Count a visit and, unless frozen, raise dH around it by kT0 ln f.
+
+        A visit off the mesh raises the nearest point of the edge and enters no histogram. Did it change
+        nothing, the slope of the edge, under which the run is out there, would stay as it happens to be, and
+        a slope that points outward would keep the run outside for good.
+        """
         state, point = self.state, (enthalpy, *orders)
         if self.record is not None:
             self.record.append(point)
+        scaled = tuple(
+            min(max((x - axis.low) / axis.spacing, 0.0), axis.n - 1.0) for axis, x in zip(self.axes, point)
+        )
         if self.outside(*point) is not None:
             state.n_outside += 1
-            return
-        scaled = tuple((x - axis.low) / axis.spacing for axis, x in zip(self.axes, point))
-        node = tuple(round(x) for x in scaled)
-        state.histogram[node] += 1
-        state.visits[node] += 1
+        else:
+            node = tuple(round(x) for x in scaled)
+            state.histogram[node] += 1
+            state.visits[node] += 1
         if state.frozen:
             return
         height = KB * self.temperature_K * state.ln_f

@@ -255,6 +255,18 @@ class MOMT(RestartableDynamics):
                 f"(H = {point.enthalpy:.3f} eV, O = {point.orders}): widen it"
             )
 
+    def exchange_bias(self, bias: Bias) -> None:
+        """Go on under another bias; the work of the exchange enters the conserved quantity.
+
+        If the new bias has learned anything else, the run counts as exploration from here on.
+        """
+        point, before, count = self.point, self.point.shift, 0 if self.bias is None else self.bias.n_updates
+        self.bias = bias
+        self._check_bias()
+        self._lean(point)
+        self.bias_work += point.shift - before
+        self.n_bias_updates += abs(bias.n_updates - count)
+
     @property
     def outside_in_a_row(self) -> int:
         """Bias intervals spent off the mesh without a break until now."""

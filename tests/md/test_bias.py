@@ -192,6 +192,28 @@ def test_wang_landau_learns_a_known_density_of_states() -> None:
     assert np.ptp(expected / kT) > 3.0
 
 
+def test_a_run_beyond_the_mesh_is_brought_back() -> None:
+    # n(H) ~ exp(40 H - 5 H^2): the run drifts off the upper edge unless the edge learns from visits beyond it
+    kT, rng = KB * 2000, np.random.default_rng(9)
+    bias = WangLandauBias(
+        [("enthalpy", 0.0, 2.0, 21)], 2000, ln_f=0.05, schedule="constant", temperature_max_K=1e5,
+        temperature_min_K=100,
+    )  # fmt: skip
+    h, outside = 1.0, []
+    for _ in range(12_000):
+        trial = h + rng.uniform(-0.3, 0.3)
+        gain = 40 * (trial - h) - 5 * (trial**2 - h**2)
+        gain -= (trial + bias.evaluate(trial)[0] - h - bias.evaluate(h)[0]) / kT
+        if np.log(rng.random()) < gain:
+            h = trial
+        bias.update(h)
+        outside.append(not 0.0 <= h <= 2.0)
+    assert np.mean(outside[:500]) > 0.3
+    assert np.mean(outside[-6000:]) < 0.25
+    assert bias.state.visits.sum() == len(outside) - sum(outside)
+    assert bias.state.n_outside == sum(outside)
+
+
 def test_one_over_t_follows_the_halves() -> None:
     bias = WangLandauBias([H_AXIS], 2000, ln_f=8.0, check_interval=63)
     history = []
