@@ -48,8 +48,9 @@ def water_in_a_field(out: Path) -> None:
     axes[0].legend(frameon=False)
     figure.savefig(out / "pqeq-water.svg")
     for name, rows in curves.items():
-        print(f"water, 1 V/Å across its plane, {name}: energy {1e3 * (rows[-1, 0] - rows[zero, 0]):.3f} meV, "
-              f"O {rows[zero, 1]:.5f} -> {rows[-1, 1]:.5f} e, dipole {rows[-1, 2]:.5f} e Å")  # fmt: skip
+        energy = 1e3 * (rows[-1, 0] - rows[zero, 0])
+        print(f"water, 1 V/Å across its plane, {name}: energy {energy:.3f} meV")
+        print(f"  charge of O {rows[zero, 1]:.5f} -> {rows[-1, 1]:.5f} e, dipole {rows[-1, 2]:.5f} e Å")
 
 
 def dimers(out: Path) -> None:
@@ -100,12 +101,15 @@ def crystals() -> None:
     cubic = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
     barium = Atoms("BaTiO3", scaled_positions=cubic, cell=(4.0, 4.0, 4.0), pbc=True)
     for name, atoms in (("MgO", bulk("MgO", "rocksalt", a=4.212)), ("PbTiO3 (tetragonal)", lead)):
-        calculator = PQEqCalculator()
-        charges, born = calculator.get_property("charges", atoms), calculator.born_charges(atoms)
-        dielectric = np.eye(3) + 4 * np.pi / atoms.get_volume() * calculator.polarizability(atoms)
-        print(f"{name}: dielectric xx {dielectric[0, 0]:.2f} zz {dielectric[2, 2]:.2f} (fixed charges: 1)")
-        for symbol, charge, z in zip(atoms.symbols, charges, born):
-            print(f"  {symbol}: {charge:+.3f}, Born xx {z[0, 0]:+.3f} yy {z[1, 1]:+.3f} zz {z[2, 2]:+.3f}")
+        for periodic in ("taper", "ewald"):
+            calculator = PQEqCalculator(periodic=periodic)
+            charges, born = calculator.get_property("charges", atoms), calculator.born_charges(atoms)
+            dielectric = np.eye(3) + 4 * np.pi / atoms.get_volume() * calculator.polarizability(atoms)
+            print(
+                f"{name}, {periodic}: 1 + 4 pi alpha/V: xx {dielectric[0, 0]:.2f}, zz {dielectric[2, 2]:.2f}"
+            )
+            for symbol, charge, z in zip(atoms.symbols, charges, born):
+                print(f"  {symbol}: charge {charge:+.3f}, Born xx {z[0, 0]:+.3f}, zz {z[2, 2]:+.3f}")
     salt = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
     oxide = bulk("MgO", "rocksalt", a=4.212, cubic=True)
     for name, atoms in (("NaCl", salt), ("BaTiO3", barium), ("PbTiO3", lead), ("MgO", oxide)):

@@ -92,8 +92,9 @@ def test_zero_damping_dispersion_is_that_of_the_published_code(reference, name):
 def total_energies(n_cells: int, steps: int, timestep_fs: float) -> np.ndarray:
     """Total energy per atom of hot MgO, meV, along a run without a thermostat."""
     atoms = bulk("MgO", "rocksalt", a=4.212, cubic=True).repeat(n_cells)
-    short = BuckinghamCoulomb("mgo-lewis-catlow", coulomb=False, cutoff=7.0, switch=1.0)
-    atoms.calc = SumCalculator([short, PQEqCalculator()])
+    # with formal charges, for a crystal that holds together; PQEq comes on top
+    rigid = BuckinghamCoulomb("mgo-lewis-catlow", cutoff=7.0, switch=1.0)
+    atoms.calc = SumCalculator([rigid, PQEqCalculator()])
     thermalize_momenta(atoms, temperature_K=600, rng=np.random.default_rng(1))
     energies = []
     dynamics = VelocityVerlet(atoms, timestep=timestep_fs * units.fs)
