@@ -12,10 +12,11 @@ from asennp.evaluate.formation import FormationResult, compute_formation
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
 from asennp.evaluate.parity import Errors, ParityResult, Predictions, compute_parity, predict
 from asennp.evaluate.phonons import ImaginaryMode, PhononResult, compute_phonons
+from asennp.evaluate.pull import PullResult, compute_pull
 from asennp.evaluate.quasiharmonic import QuasiharmonicResult, compute_quasiharmonic
 from asennp.evaluate.sound import christoffel_velocities
 from asennp.evaluate.stability import StabilityResult, compute_stability
-from asennp.evaluate.tensile import TensileResult, compute_tensile
+from asennp.evaluate.tensile import TensileResult, compute_shear, compute_tensile
 
 __all__ = [
     "BornCharges",
@@ -29,6 +30,7 @@ __all__ = [
     "ParityResult",
     "PhononResult",
     "Predictions",
+    "PullResult",
     "QuasiharmonicResult",
     "StabilityResult",
     "TensileResult",
@@ -42,7 +44,9 @@ __all__ = [
     "compute_lattice",
     "compute_parity",
     "compute_phonons",
+    "compute_pull",
     "compute_quasiharmonic",
+    "compute_shear",
     "compute_stability",
     "compute_tensile",
     "compute_transition_pressure",

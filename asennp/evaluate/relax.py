@@ -1,5 +1,6 @@
 """Relaxation of ions and cell that keeps the symmetry and knows the floor of a calculator's noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,6 +98,7 @@ def relax(
     symmetry: bool = True,
     symprec: float = 0.01,
     steps: int = 300,
+    mask: Sequence[bool] | None = None,
 ) -> Relaxation:
     """Relax ions and, unless held, the cell; the input is not changed.
 
@@ -113,7 +115,13 @@ def relax(
     symmetry
         Keep the space group found at `symprec` (Å). Without it the search may leave a saddle point.
     steps
-        Limit of steps. The search also ends where 25 steps brought no progress (noise of the forces).
+        Limit of steps.
+    mask
+        (6,) components of the strain that may change, Voigt order, for ``cell="full"``; default all.
+
+    Notes
+    -----
+    The search also ends where 25 steps brought no progress (noise of the forces).
     """
     if cell not in ("full", "fixed-volume", "fixed"):
         raise InputError("unknown way to treat the cell", where="cell", got=cell,
@@ -129,6 +137,7 @@ def relax(
             exp_cell_factor=1.0,
             constant_volume=cell == "fixed-volume",
             scalar_pressure=pressure_GPa * units.GPa,
+            mask=None if mask is None else list(mask),
         )
     search = _Search(target, fmax, smax_GPa * units.GPa)
     try:

@@ -19,6 +19,7 @@ from asennp.report.style import (
     new_figure,
     panels,
 )
+from asennp.report.tables import Table, Value
 
 
 @house_style
@@ -63,6 +64,25 @@ def plot_stress_strain(curves: Mapping[str, Any], width: float = 0.72 * FULL) ->
     ax.set_ylabel("Stress along the axis (GPa)")
     legend(ax, loc="best")
     return figure
+
+
+def tabulate_stress_strain(curves: Mapping[str, Any]) -> Table:
+    """Tabulate strength and failure of static and dynamic curves (`TensileResult`, `PullResult`)."""
+    rows: list[list[Value]] = []
+    for name, r in curves.items():
+        failed = float(r.failure_strain)
+        rows.append(
+            [
+                name,
+                r.strength_GPa,
+                100.0 * r.strength_strain,
+                "yes" if r.reached_maximum else "no: a lower bound",
+                100.0 * failed if np.isfinite(failed) else "not in the range",
+                r.mode,
+            ]
+        )
+    head = ("", ("strength", "GPa"), ("at strain", "%"), "maximum reached", ("failure at", "%"), "mode")
+    return Table(head, rows)
 
 
 @house_style
