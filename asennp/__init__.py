@@ -21,6 +21,8 @@ _HOME = {
     "MOMT": "asennp.md.momt",
     "WangLandauBias": "asennp.md.bias",
     "ReciprocalOrder": "asennp.order",
+    "run_walkers": "asennp.md.walkers",
+    "read_samples": "asennp.md.samples",
     "TensileMD": "asennp.md.tensile",
     "evaluate_frames": "asennp.train.prediction",
 }

@@ -11,7 +11,7 @@ import numpy as np
 from asennp.errors import InputError
 from asennp.md.partial_enthalpy import Bias, BiasValue, LinearBias
 from asennp.md.restart import read_state, write_state
-from asennp.md.reweight import ReweightResult, log_weights, weighted_mean
+from asennp.md.reweight import ReweightResult, log_weights, make_blocks, weighted_mean
 from asennp.md.schedule import Schedule
 from asennp.md.surface import Axis, Surface
 from asennp.units import KB
@@ -264,7 +264,7 @@ class WangLandauBias(Bias):
         temperature_K: float,
         pressure_au: float | None = None,
         wl_updates: np.ndarray | None = None,
-        n_blocks: int = 10,
+        n_blocks: int = 20,
     ) -> ReweightResult:
         """Return <A> at another temperature and pressure from the frames of a run with this bias, frozen.
 
@@ -290,26 +290,41 @@ class WangLandauBias(Bias):
         ------
         InputError
             If the bias still learns or the frames were made with another one (exploration only).
+
+        Warns
+        -----
+        EffectiveSampleSizeWarning
+            If the run does not support the average. Several walkers, C_P, free energies and populations:
+            `BiasedSamples` and `asennp.md.thermodynamics`.
         """
-        self._require_converged(wl_updates)
-        made_at = self.state.pressure_au or 0.0
-        sampled_pressure = 0.0 if math.isnan(made_at) else made_at
+        self.require_fixed(wl_updates)
         energy, volume = np.asarray(energy, dtype=float), np.asarray(volume, dtype=float)
-        columns = np.asarray(orders, dtype=float).reshape(len(energy), self.n_orders)
-        enthalpy = energy + sampled_pressure * volume
-        shift = self.surface.evaluate_many(np.column_stack([enthalpy, columns]))[0]
+        sampled = self.sampled_pressure_au
+        enthalpy = energy + sampled * volume
         weights = log_weights(
             energy,
             volume,
-            shift,
+            self.shifts(enthalpy, orders),
             temperature_K=temperature_K,
-            pressure_au=sampled_pressure if pressure_au is None else pressure_au,
+            pressure_au=sampled if pressure_au is None else pressure_au,
             sampled_temperature_K=self.temperature_K,
-            sampled_pressure_au=sampled_pressure,
+            sampled_pressure_au=sampled,
         )
-        return weighted_mean(np.asarray(values, dtype=float), weights, n_blocks)
+        return weighted_mean(values, weights, make_blocks(len(energy), n_blocks), enthalpy)
 
-    def _require_converged(self, wl_updates: np.ndarray | None) -> None:
+    @property
+    def sampled_pressure_au(self) -> float:
+        """Pressure of the runs under this bias, eV/Å^3; 0 at fixed volume, where H = U."""
+        made_at = self.state.pressure_au
+        return 0.0 if made_at is None or math.isnan(made_at) else made_at
+
+    def shifts(self, enthalpy: np.ndarray, orders: np.ndarray) -> np.ndarray:
+        """Return dH (n,) at enthalpies (n,) and orders (n, n_orders) or (n,), eV."""
+        columns = np.asarray(orders, dtype=float).reshape(len(enthalpy), self.n_orders)
+        return self.surface.evaluate_many(np.column_stack([enthalpy, columns]))[0]
+
+    def require_fixed(self, wl_updates: np.ndarray | None = None) -> None:
+        """Raise InputError unless the bias is frozen and the frames' `wl_updates`, if given, are its own."""
         if not self.frozen:
             raise InputError(
                 "the bias still learns: its frames serve exploration only",
