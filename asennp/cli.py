@@ -133,6 +133,69 @@ def preset(
         write_atomic(write, text)
 
 
+def _evaluate(source: str, out: Path | None, set_: list[str] | None, calculators: list[str] | None) -> None:
+    """Do an evaluation, or go on with it."""
+    from asennp.evaluations.folder import EvaluationFolder
+    from asennp.evaluations.schema import load_evaluation
+
+    values = _overrides(set_)
+    if calculators:
+        named = [(label, name) if equals else (Path(label).stem, label)
+                 for label, equals, name in (one.partition("=") for one in calculators)]  # fmt: skip
+        values["calculators"] = {label: {"use": name} for label, name in named}
+    config = load_evaluation(source, values)
+    folder = EvaluationFolder.create(out or Path(config.name), config)
+    with folder.lock():
+        try:
+            page = folder.run()
+        except KeyboardInterrupt:
+            print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+            raise typer.Exit(130) from None
+    console.print(f"report: {page}", style="bold")
+
+
+Potentials = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--calculator",
+        "-c",
+        help="[LABEL=]NAME instead of the file's: a model, a potential, a teacher, package.module:Class; "
+        "several stand side by side.",
+        metavar="[LABEL=]NAME",
+    ),
+]
+
+
+@app.command(rich_help_panel=PROJECT)
+def transition(
+    source: Annotated[str, typer.Argument(help="pbtio3, batio3, zno-pressure, or a YAML file.")],
+    calculator: Potentials = None,
+    out: Out = None,
+    set_: Settings = None,
+) -> None:
+    """Run the finite-temperature benchmark: does a potential find a crystal's transitions?"""
+    _evaluate(source, out, set_, calculator)
+
+
+@app.command(rich_help_panel=STAGE)
+def evaluate(
+    source: Annotated[str, typer.Argument(help="A run's preset or YAML, or an evaluation's name or YAML.")],
+    calculator: Potentials = None,
+    out: Out = None,
+    set_: Settings = None,
+) -> None:
+    """Evaluation: of any calculators by an evaluation's YAML, or of the models of a run."""
+    from asennp.evaluations.schema import is_evaluation
+
+    if is_evaluation(source):
+        _evaluate(source, out, set_, calculator)
+        return
+    if calculator:
+        raise InputError("a run evaluates its own models", where="--calculator", got=calculator)
+    folder = _flow(load_config(source, _overrides(set_)), out, "evaluate")
+    console.print(f"{folder.path / 'evaluate'}", style="bold")
+
+
 def _add_stage(name: str) -> None:
     def command(source: Source, out: Out = None, set_: Settings = None) -> None:
         folder = _flow(load_config(source, _overrides(set_)), out, name)
@@ -145,7 +208,8 @@ def _add_stage(name: str) -> None:
 
 
 for _name in STAGES:
-    _add_stage(_name)
+    if _name != "evaluate":
+        _add_stage(_name)
 
 
 @app.command(rich_help_panel=MODEL)

@@ -17,16 +17,19 @@ from asennp.errors import InputError, nearest
 from asennp.train.config import TrainConfig
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Part of a configuration: frozen, its keys documented, unknown ones refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+S = typing.TypeVar("S", bound=Section)
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Axis = tuple[float, float, Annotated[int, Field(ge=8)]]
 
 
-class PhaseConfig(_Section):
+class PhaseConfig(Section):
     """One crystal structure of the compound."""
 
     prototype: Literal["rocksalt", "zincblende", "wurtzite"]
@@ -36,7 +39,7 @@ class PhaseConfig(_Section):
     u: float | None = None
 
 
-class SystemConfig(_Section):
+class SystemConfig(Section):
     """The compound: species with formal charges, and its phases."""
 
     charges: dict[str, float]
@@ -55,7 +58,7 @@ class SystemConfig(_Section):
         return self
 
 
-class PotentialConfig(_Section):
+class PotentialConfig(Section):
     """The empirical potential that samples and pretrains."""
 
     name: str
@@ -68,7 +71,7 @@ class PotentialConfig(_Section):
     """Repulsive splice inside the inner maximum of the pair potential (counted, reported)."""
 
 
-class WangLandauConfig(_Section):
+class WangLandauConfig(Section):
     """How the partial enthalpy is built."""
 
     interval: Count = 100
@@ -82,7 +85,7 @@ class WangLandauConfig(_Section):
     """Bounds of the microcanonical temperature T0/alpha, by limiting the slope of the surface."""
 
 
-class WalkerConfig(_Section):
+class WalkerConfig(Section):
     """One MOMT run."""
 
     phase: str
@@ -96,7 +99,7 @@ class WalkerConfig(_Section):
     """Mesh in the order parameter: low, high, nodes."""
 
 
-class SampleConfig(_Section):
+class SampleConfig(Section):
     """MOMT sampling with the empirical potential."""
 
     walkers: dict[str, WalkerConfig]
@@ -109,7 +112,7 @@ class SampleConfig(_Section):
     wang_landau: WangLandauConfig = WangLandauConfig()
 
 
-class TensileConfig(_Section):
+class TensileConfig(Section):
     """Tensile MD with the empirical potential: frames nobody trains on."""
 
     phase: str
@@ -126,14 +129,14 @@ class TensileConfig(_Section):
     """Frames labelled by the teacher, evenly spaced along the pull."""
 
 
-class DescriptorConfig(_Section):
+class DescriptorConfig(Section):
     """ANI descriptor."""
 
     radial_cutoff: Positive = 6.9
     angular_cutoff: Positive = 3.5
 
 
-class DistillConfig(_Section):
+class DistillConfig(Section):
     """Committee active learning on the pool, less the test blocks that nothing else sees."""
 
     test_fraction: Annotated[float, Field(ge=0.15, lt=0.5)] = 0.15
@@ -157,7 +160,7 @@ class DistillConfig(_Section):
     """Frames of the pool on which the learning curve is measured."""
 
 
-class LabelConfig(_Section):
+class LabelConfig(Section):
     """High-fidelity labels by any ASE calculator."""
 
     teacher: str = "chgnet"
@@ -176,7 +179,7 @@ class LabelConfig(_Section):
     """A label with a larger force is recorded as failed."""
 
 
-class ChargeConfig(_Section):
+class ChargeConfig(Section):
     """The training-free sweep of the effective charge."""
 
     q_max: Positive = 2.0
@@ -195,7 +198,7 @@ class ChargeConfig(_Section):
     splits: Count = 16
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Transfer to the teacher's labels."""
 
     members: Annotated[int, Field(ge=2)] = 3
@@ -209,7 +212,7 @@ class TrainingConfig(_Section):
     fine_tune: TrainConfig | None = None
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(Section):
     """What is measured of the trained model."""
 
     nvt_ps: Positive = 2.0
@@ -220,7 +223,7 @@ class EvaluateConfig(_Section):
     relaxed_ions: bool = True
 
 
-class FloorConfig(_Section):
+class FloorConfig(Section):
     """The least a run must reach; below it the run says which line failed and exits with 1."""
 
     wang_landau_updates: Count = 300
@@ -228,7 +231,7 @@ class FloorConfig(_Section):
     force_mae_fraction: Annotated[float, Field(gt=0, le=1)] = 0.4
 
 
-class Config(_Section):
+class Config(Section):
     """One run, from the empirical potential to the report."""
 
     name: str
@@ -258,10 +261,10 @@ class Config(_Section):
         return self
 
 
-def preset_names() -> list[str]:
+def preset_names(folder: str = "presets") -> list[str]:
     """Return the names of the shipped presets."""
-    folder = resources.files("asennp.data") / "presets"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    place = resources.files("asennp.data") / folder
+    return sorted(p.name.removesuffix(".yaml") for p in place.iterdir() if p.name.endswith(".yaml"))
 
 
 def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
@@ -279,19 +282,33 @@ def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> 
     InputError
         Unknown preset, unreadable file, or a key that is unknown, missing or of a wrong value.
     """
+    values, where = read_values(source, "presets")
+    for key, value in (overrides or {}).items():
+        set_key(values, key, value)
+    return parse_config(values, where)
+
+
+def read_values(source: str | Path, folder: str) -> tuple[dict[str, Any], str]:
+    """Read the keys of a shipped YAML file of a data folder by name, or of a user's; say where they are from.
+
+    Raises
+    ------
+    InputError
+        Unknown name, no such file, or not a mapping of keys.
+    """
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise InputError("no such file", where=path, do="name a file, or a preset")
         text, where = path.read_text(), str(path)
-    elif str(source) in preset_names():
-        text = (resources.files("asennp.data") / "presets" / f"{source}.yaml").read_text()
+    elif str(source) in preset_names(folder):
+        text = (resources.files("asennp.data") / folder / f"{source}.yaml").read_text()
         where = f"preset {source}"
     else:
         raise InputError(
             f"no preset {str(source)!r}",
             expected="a preset's name, or a file ending in .yaml",
-            do=nearest(str(source), preset_names()),
+            do=nearest(str(source), preset_names(folder)),
         )
     try:
         values = yaml.safe_load(text)
@@ -299,38 +316,42 @@ def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> 
         raise InputError("not a YAML file", where=where, got=str(error).replace("\n", " ")) from None
     if not isinstance(values, dict):
         raise InputError("not a mapping of keys", where=where, got=type(values).__name__)
-    for key, value in (overrides or {}).items():
-        _set(values, key, value)
-    return parse_config(values, where)
+    return values, where
 
 
 def parse_config(values: dict[str, Any], where: str) -> Config:
+    """Validate a mapping as the configuration of a run."""
+    return parse_as(Config, values, where)
+
+
+def parse_as(kind: type[S], values: dict[str, Any], where: str) -> S:
     """Validate a mapping; errors are collected into one message that names each key."""
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        lines = [_explain(detail, kind) for detail in error.errors()]
         raise InputError("\n  ".join([f"{len(lines)} key(s) cannot be used", *lines]), where=where) from None
 
 
-def dump_config(config: Config) -> str:
+def dump_config(config: Section) -> str:
     """Return the complete configuration as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def set_key(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of nested mappings."""
     *parents, last = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
     values[last] = value
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: Any, kind: type[Section]) -> str:
     """Turn one of pydantic's findings into: key, what, expected, got, nearest."""
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location) or "(whole)"
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: unknown key; {nearest(location[-1], _fields_at(location[:-1]))}"
+        return f"{key}: unknown key; {nearest(location[-1], _fields_at(location[:-1], kind))}"
     if detail["type"] == "missing":
         return f"{key}: missing key"
     message = detail["msg"].removeprefix("Value error, ")
@@ -345,9 +366,8 @@ def _keys(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
 
 
-def _fields_at(location: list[str]) -> list[str]:
+def _fields_at(location: list[str], kind: Any) -> list[str]:
     """List the keys the schema knows at a place."""
-    kind: Any = Config
     for part in location:
         if typing.get_origin(kind) is dict:
             kind = typing.get_args(kind)[1]

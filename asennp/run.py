@@ -8,14 +8,14 @@ import fcntl
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from asennp import __version__
-from asennp.config import Config, dump_config, load_config
+from asennp.config import dump_config, load_config
 from asennp.errors import InputError, nearest
 from asennp.files import (
     append_jsonl,
@@ -46,16 +46,30 @@ class RunFolder:
         The folder holds no run.
     """
 
+    #: The command that begins such a folder.
+    command = "asennp run"
+    config: Any
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).resolve()
         if not (self.path / "config.yaml").is_file():
             raise InputError(
-                "not a run folder: no config.yaml in it", where=path, do="start with: asennp run PRESET"
+                "not a run folder: no config.yaml in it", where=path, do=f"start with: {self.command} PRESET"
             )
-        self.config = load_config(self.path / "config.yaml")
+        self.config = self.read_config(self.path / "config.yaml")
 
     @classmethod
-    def create(cls, path: str | Path, config: Config) -> "RunFolder":
+    def read_config(cls, path: Path) -> Any:
+        """Read the configuration of such a folder."""
+        return load_config(path)
+
+    @property
+    def stages(self) -> Mapping[str, Stage]:
+        """What is done here, in order."""
+        return STAGES
+
+    @classmethod
+    def create(cls, path: str | Path, config: Any) -> Self:
         """Make the folder, or take up the one that holds the same configuration.
 
         Raises
@@ -66,7 +80,7 @@ class RunFolder:
         path = Path(path)
         if (path / "config.yaml").is_file():
             run = cls(path)
-            if run.config != config:
+            if run.config != config and not run.adopt(config):
                 before, now = (_flatten(c.model_dump(mode="json")) for c in (run.config, config))
                 differing = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
                 first = differing[0]
@@ -75,7 +89,7 @@ class RunFolder:
                     where=path,
                     expected=f"{first} = {before.get(first)!r}",
                     got=f"{first} = {now.get(first)!r}",
-                    do="choose another folder with --out, or continue the old run with: asennp run "
+                    do=f"choose another folder with --out, or continue the old run with: {cls.command} "
                     f"{path / 'config.yaml'} --out {path}",
                 )
             return run
@@ -84,6 +98,10 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         write_atomic(path / "config.yaml", dump_config(config))
         return cls(path)
+
+    def adopt(self, config: Any) -> bool:
+        """Take another configuration into the folder, if that spoils nothing; a run takes none."""
+        return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -119,24 +137,24 @@ class RunFolder:
 
     def _key(self, stage: Stage) -> str:
         """Return the fingerprint of everything that the stage's result depends on."""
-        values = self.config.model_dump(mode="json")
         upstream = {}
         for name in stage.after:
             record = self.done(name)
             if record is None:
                 raise InputError(f"stage {stage.name!r} needs stage {name!r} first", where=self.path)
             upstream[name] = record["outputs"]
-        sections = {name: values[name] for name in (*stage.sections, "seed")}
+        sections = stage.inputs(self.config.model_dump(mode="json"))
         return sha256_json(
             {"stage": stage.name, "version": __version__, "config": sections, "upstream": upstream}
         )
 
     def execute(self, name: str) -> dict[str, Any]:
         """Run one stage, or skip it if it is done with the same inputs; return its ledger record."""
-        if name not in STAGES:
-            raise InputError(f"no stage {name!r}", do=nearest(name, STAGES))
-        stage = STAGES[name]
-        position = f"[{list(STAGES).index(name) + 1}/{len(STAGES)}]"
+        stages = self.stages
+        if name not in stages:
+            raise InputError(f"no stage {name!r}", do=nearest(name, stages))
+        stage = stages[name]
+        position = f"[{list(stages).index(name) + 1}/{len(stages)}]"
         key = self._key(stage)
         record = self.done(name)
         if record is not None and record["key"] == key:
@@ -158,14 +176,14 @@ class RunFolder:
                 where=folder,
                 do=f"remove the folder {folder} to do the stage again",
             )
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         write_json(marker, {"key": key, "version": __version__})
         console.print(f"{position} {stage.title} ...", style="bold")
         started = time.time()
         common = {"stage": name, "key": key, "seed": self.config.seed, "time": _now()}
         append_jsonl(self.path / "ledger.jsonl", {**common, "status": "started", "versions": _versions()})
         try:
-            output = stage.function()(self.config, folder, {n: self.path / n for n in STAGES})
+            output = stage.function()(self.config, folder, {n: self.path / n for n in stages})
         except BaseException as error:
             append_jsonl(
                 self.path / "ledger.jsonl",

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"md", "train", "calculators"},
     {"evaluate"},
     {"qeff", "distill", "report"},
-    {"stages", "run", "config"},
+    {"stages", "run", "config", "evaluations"},
     {"cli", "recipes"},
     {"__main__"},
 ]
@@ -32,6 +32,9 @@ SIBLINGS = {
     ("stages", "config"),
     ("run", "config"),
     ("run", "stages"),
+    ("evaluations", "config"),
+    ("evaluations", "run"),
+    ("evaluations", "stages"),
     ("models", "neighbors"),
     ("electrostatics", "neighbors"),
     ("cli", "recipes"),

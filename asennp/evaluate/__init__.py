@@ -9,6 +9,7 @@ from asennp.evaluate.elastic import ElasticResult, compute_elastic
 from asennp.evaluate.enthalpy import TransitionPressureResult, compute_transition_pressure, find_transitions
 from asennp.evaluate.eos import EosResult, compute_eos, fit_eos
 from asennp.evaluate.formation import FormationResult, compute_formation
+from asennp.evaluate.ladder import Ladder
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
 from asennp.evaluate.parity import Errors, ParityResult, Predictions, compute_parity, predict
 from asennp.evaluate.phonons import ImaginaryMode, PhononResult, compute_phonons
@@ -17,6 +18,7 @@ from asennp.evaluate.quasiharmonic import QuasiharmonicResult, compute_quasiharm
 from asennp.evaluate.sound import christoffel_velocities
 from asennp.evaluate.stability import StabilityResult, compute_stability
 from asennp.evaluate.tensile import TensileResult, compute_shear, compute_tensile
+from asennp.evaluate.transition import TransitionResult, compute_transition
 
 __all__ = [
     "BornCharges",
@@ -26,6 +28,7 @@ __all__ = [
     "FormationResult",
     "ImaginaryMode",
     "Interval",
+    "Ladder",
     "LatticeResult",
     "ParityResult",
     "PhononResult",
@@ -35,6 +38,7 @@ __all__ = [
     "StabilityResult",
     "TensileResult",
     "TransitionPressureResult",
+    "TransitionResult",
     "christoffel_velocities",
     "compare",
     "compute_elastic",
@@ -49,6 +53,7 @@ __all__ = [
     "compute_shear",
     "compute_stability",
     "compute_tensile",
+    "compute_transition",
     "compute_transition_pressure",
     "find_transitions",
     "fit_eos",

@@ -26,6 +26,10 @@ class Stage:
     after: tuple[str, ...]
     sections: tuple[str, ...]
 
+    def inputs(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what the result depends on, of the whole configuration."""
+        return {name: values[name] for name in (*self.sections, "seed")}
+
     def function(self) -> Any:
         """Import and return the stage's function ``(config, folder, upstream) -> StageOutput``."""
         return getattr(import_module(f"asennp.stages.{self.name}"), self.name)

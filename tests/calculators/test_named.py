@@ -41,7 +41,7 @@ def test_a_maker_goes_to_another_process() -> None:
         ("zno-binsk", {}, "did you mean 'zno-binks'"),
         ("no.such.Thing", {}, "cannot load"),
         ("ase.calculators.lj.Lenard", {}, "cannot load"),
-        ("emt", {"temperature": 3}, "refuses its arguments"),
+        ("asennp.calculators.compose:SumCalculator", {"parts": 3}, "refuses its arguments"),
         ("zno-binks", {"cut": 3}, "cut"),
     ],
 )

@@ -1,0 +1,208 @@
+"""The one schema of an evaluation: calculators, structures, and the properties asked for."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from ase.spacegroup.symmetrize import check_symmetry
+from pydantic import Field, model_validator
+
+from asennp.config import Count, Positive, Section, parse_as, read_values, set_key
+from asennp.errors import InputError, nearest
+from asennp.evaluate.ladder import Ladder
+from asennp.evaluate.nvt import FixedCell
+from asennp.evaluate.polarisation import Sites
+from asennp.evaluate.speed import Speed
+from asennp.structures import build_perovskite, build_phase, perovskite_born_charges
+
+Prototype = Literal["rocksalt", "zincblende", "wurtzite", "cesiumchloride", "fluorite", "perovskite"]
+
+
+class CalculatorConfig(Section):
+    """One calculator."""
+
+    use: str
+    """A model's or potential's name or file, a teacher's or ASE's name, or ``package.module:Class``."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments."""
+
+
+class StructureConfig(Section):
+    """One crystal: from a file, a prototype, or a perovskite."""
+
+    file: str | None = None
+    """Any structure file that ASE reads; a relative path is one of the folder the command is called in."""
+    prototype: Prototype | None = None
+    formula: str | None = None
+    a: Positive | None = None
+    """Lattice parameters to start from (Å)."""
+    c: Positive | None = None
+    u: float | None = None
+    mode: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Shifts of A, B, the O along and the O across in a perovskite, in edges."""
+    along: tuple[int, int, int] = (0, 0, 1)
+    """Axes that the shifts go along."""
+    spacegroup: int | None = None
+    """Number of the space group that the start must have."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "StructureConfig":
+        if (self.file is None) == (self.prototype is None):
+            raise ValueError("give either file or prototype")
+        if self.prototype is not None and (self.formula is None or self.a is None):
+            raise ValueError("a prototype needs formula and a")
+        return self
+
+    def build(self, name: str) -> Atoms:
+        """Build the crystal, and refuse one that is not at the asked symmetry."""
+        atoms = self._make(name)
+        if self.spacegroup is not None:
+            found = check_symmetry(atoms, 0.01)
+            if found.number != self.spacegroup:
+                raise InputError(
+                    "the structure is not at the asked symmetry",
+                    where=f"structures.{name}",
+                    expected=f"space group {self.spacegroup}",
+                    got=f"{found.number} ({found.international})",
+                )
+        return atoms
+
+    def _make(self, name: str) -> Atoms:
+        if self.file is not None:
+            if not Path(self.file).is_file():
+                raise InputError("no such file", where=f"structures.{name}.file", got=self.file)
+            atoms = read(self.file)
+            assert isinstance(atoms, Atoms)
+            return Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        assert self.formula is not None and self.a is not None and self.prototype is not None
+        if self.prototype == "perovskite":
+            return build_perovskite(self.formula, self.a, self.c, self.mode, self.along)
+        return build_phase(self.formula, self.prototype, self.a, c=self.c, u=self.u, cubic=False)
+
+
+class LatticeProperty(Section):
+    """Relaxed lattice parameters, and energies of the phases above the lowest."""
+
+    pressure_GPa: float = 0.0
+
+
+class ElasticProperty(Section):
+    """Elastic tensor."""
+
+    strain: Positive = 0.005
+    relaxed_ions: bool = True
+
+
+class EosProperty(Section):
+    """Equation of state."""
+
+
+class PhononProperty(Section):
+    """Phonons."""
+
+    length_A: Positive = 12.0
+    """Least height of the supercell."""
+
+
+class PressureProperty(Section):
+    """Transition pressures among all structures."""
+
+    maximum_GPa: Positive = 60.0
+
+
+class StabilityProperty(Section):
+    """A thermostatted run."""
+
+    temperature_K: Positive = 300.0
+    time_ps: Positive = 2.0
+    timestep_fs: Positive = 1.0
+    atoms: Count = 64
+    """Supercells of at least so many atoms."""
+
+
+class TransitionProperty(Section):
+    """The finite-temperature benchmark."""
+
+    low: str | None = None
+    """Structure that climbs up begin with."""
+    high: str | None = None
+    sites: str | None = None
+    """Structure of high symmetry that displacements are measured from."""
+    born: tuple[float, float, float, float] | None = None
+    """Born charges of A, B, O along and O across its bonds, of a perovskite."""
+    ladder: Ladder | None = None
+    fixed_cell: FixedCell | None = None
+    phonons: tuple[str, ...] = ()
+    phonon_supercell: tuple[Count, Count, Count] = (2, 2, 2)
+    speed: Speed | None = None
+
+    def reference(self, structures: dict[str, StructureConfig]) -> Sites | None:
+        """Return sites and Born charges, if both are given."""
+        if self.sites is None or self.born is None:
+            return None
+        charges: np.ndarray = perovskite_born_charges(*self.born)
+        return Sites.given(structures[self.sites].build(self.sites), charges)
+
+
+class Properties(Section):
+    """What is computed; a property that is not named is not."""
+
+    lattice: LatticeProperty | None = None
+    elastic: ElasticProperty | None = None
+    eos: EosProperty | None = None
+    phonons: PhononProperty | None = None
+    transition_pressure: PressureProperty | None = None
+    stability: StabilityProperty | None = None
+    transition: TransitionProperty | None = None
+
+
+class EvaluationConfig(Section):
+    """An evaluation."""
+
+    name: str
+    seed: int = 1
+    workers: Count = 2
+    """Processes side by side, one thread each."""
+    calculators: dict[str, CalculatorConfig] = Field(min_length=1)
+    structures: dict[str, StructureConfig] = Field(min_length=1)
+    properties: Properties
+    reference: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Values to stand beside, {structure: {a: ..., c: ..., energy_meV: ...}}."""
+    reference_source: str = ""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "EvaluationConfig":
+        asked = self.properties.transition
+        if asked is not None:
+            named = {"low": asked.low, "high": asked.high, "sites": asked.sites}
+            named |= {f"phonons[{k}]": name for k, name in enumerate(asked.phonons)}
+            for key, name in named.items():
+                if name is not None and name not in self.structures:
+                    hint = nearest(name, self.structures)
+                    raise ValueError(f"properties.transition.{key}: no structure {name!r}; {hint}")
+        if not any(value is not None for _, value in self.properties):
+            raise ValueError("properties: none is asked for")
+        return self
+
+
+def is_evaluation(source: str | Path) -> bool:
+    """Tell an evaluation, by shipped name or file, from a run's configuration."""
+    from asennp.config import preset_names
+
+    if Path(source).suffix not in (".yaml", ".yml"):
+        return str(source) in preset_names("evaluations")
+    values, _ = read_values(source, "evaluations")
+    return "properties" in values or "calculators" in values
+
+
+def load_evaluation(source: str | Path, overrides: dict[str, Any] | None = None) -> EvaluationConfig:
+    """Read a shipped evaluation by name, or a YAML file; `overrides` are dotted keys that win over it."""
+    values, where = read_values(source, "evaluations")
+    for key, value in (overrides or {}).items():
+        if key == "calculators":
+            values[key] = value
+        else:
+            set_key(values, key, value)
+    return parse_as(EvaluationConfig, values, where)

@@ -1,0 +1,155 @@
+"""The steps of an evaluation: one a calculator and property, each a folder with one JSON file a structure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from asennp.calculators.named import calculator_maker
+from asennp.evaluate import (
+    ElasticResult,
+    EosResult,
+    LatticeResult,
+    PhononResult,
+    StabilityResult,
+    TransitionPressureResult,
+    TransitionResult,
+    compute_elastic,
+    compute_eos,
+    compute_lattice,
+    compute_phonons,
+    compute_stability,
+    compute_transition,
+    compute_transition_pressure,
+)
+from asennp.evaluations.schema import EvaluationConfig
+from asennp.processes import run_processes
+from asennp.stages.graph import Stage
+from asennp.stages.output import StageOutput
+
+#: Properties in order: title, kind of result, whether it starts from the relaxed lattice.
+KINDS: Mapping[str, tuple[str, type[Any], bool]] = {
+    "lattice": ("lattices", LatticeResult, False),
+    "elastic": ("elastic constants", ElasticResult, True),
+    "eos": ("equations of state", EosResult, True),
+    "phonons": ("phonons", PhononResult, True),
+    "transition_pressure": ("transition pressures", TransitionPressureResult, True),
+    "stability": ("stability", StabilityResult, True),
+    "transition": ("finite-temperature benchmark", TransitionResult, False),
+}
+#: Properties of all structures together.
+JOINT = ("transition_pressure", "transition")
+
+
+@dataclass(frozen=True)
+class Step(Stage):
+    """One property of one calculator."""
+
+    def inputs(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what the result depends on: this calculator, this property, the structures."""
+        calculator, property_ = self.name.split("/")
+        return {
+            "calculator": values["calculators"][calculator],
+            "structures": values["structures"],
+            "property": values["properties"][property_],
+            "seed": values["seed"],
+        }
+
+    def function(self) -> Callable[..., StageOutput]:
+        """Return the step's work."""
+        return partial(_run, self.name)
+
+
+def plan(config: EvaluationConfig) -> dict[str, Stage]:
+    """Return the steps in order; a property that needs relaxed crystals stands on the lattices."""
+    steps: dict[str, Stage] = {}
+    asked = [name for name in KINDS if getattr(config.properties, name) is not None]
+    needs_lattice = any(KINDS[name][2] for name in asked)
+    if needs_lattice and "lattice" not in asked:
+        asked.insert(0, "lattice")
+    for calculator in config.calculators:
+        for name in asked:
+            title, _, relaxed = KINDS[name]
+            after = (f"{calculator}/lattice",) if relaxed else ()
+            steps[f"{calculator}/{name}"] = Step(f"{calculator}/{name}", f"{calculator}: {title}", after, ())
+    return steps
+
+
+def result_path(root: Path, calculator: str, property_: str, structure: str) -> Path:
+    """Return where a result is."""
+    return root / calculator / property_ / f"{'all' if property_ in JOINT else structure}.json"
+
+
+def _run(name: str, config: EvaluationConfig, folder: Path, upstream: Mapping[str, Path]) -> StageOutput:
+    """Compute what is missing of one step."""
+    calculator, property_ = name.split("/")
+    given = config.calculators[calculator]
+    maker = calculator_maker(given.use, given.arguments)
+    crystals = {key: one.build(key) for key, one in config.structures.items()}
+    if KINDS[property_][2]:
+        lattices = upstream[f"{calculator}/lattice"]
+        crystals = {key: LatticeResult.from_json(lattices / f"{key}.json").atoms for key in crystals}
+    settings = getattr(config.properties, property_)
+    if property_ == "transition":
+        paths = [folder / "all.json"]
+        _transition(config, crystals, maker, folder, paths[0])
+    elif property_ == "transition_pressure":
+        paths = [folder / "all.json"]
+        tasks: list[tuple[Any, ...]] = [(property_, crystals, maker, settings, config.seed, paths[0])]
+    else:
+        paths = [folder / f"{key}.json" for key in crystals]
+        tasks = [(property_, atoms, maker, settings, config.seed, path)
+                 for atoms, path in zip(crystals.values(), paths)]  # fmt: skip
+    if property_ != "transition":
+        for _ in run_processes(_compute, [t for t in tasks if not t[-1].exists()], config.workers):
+            pass
+    return StageOutput(paths, f"{len(paths)} result(s)", {"results": [path.name for path in paths]})
+
+
+def _transition(
+    config: EvaluationConfig, crystals: dict[str, Atoms], maker: Any, folder: Path, path: Path
+) -> None:
+    asked = config.properties.transition
+    assert asked is not None
+    if not path.exists():
+        compute_transition(
+            crystals,
+            maker,
+            asked.ladder,
+            low=asked.low,
+            high=asked.high,
+            sites=asked.reference(config.structures),
+            fixed_cell=asked.fixed_cell,
+            phonons=asked.phonons,
+            phonon_supercell=asked.phonon_supercell,
+            speed=asked.speed,
+            folder=folder,
+            workers=config.workers,
+            seed=config.seed,
+        ).to_json(path)
+
+
+def _compute(property_: str, what: Any, maker: Any, settings: Any, seed: int, path: Path) -> None:
+    calculator = maker()
+    if property_ == "lattice":
+        pressure = 0.0 if settings is None else settings.pressure_GPa
+        result: Any = compute_lattice(what, calculator, pressure_GPa=pressure)
+    elif property_ == "elastic":
+        result = compute_elastic(what, calculator, strain=settings.strain, relaxed_ions=settings.relaxed_ions)
+    elif property_ == "eos":
+        result = compute_eos(what, calculator)
+    elif property_ == "phonons":
+        result = compute_phonons(what, calculator, length_A=settings.length_A)
+    elif property_ == "transition_pressure":
+        result = compute_transition_pressure(what, calculator, settings.maximum_GPa)
+    else:
+        times = max(1, round((settings.atoms / len(what)) ** (1 / 3) + 0.49))
+        result = compute_stability(
+            what.repeat(times), calculator, settings.temperature_K, settings.time_ps, settings.timestep_fs,
+            rng=np.random.default_rng(seed),
+        )  # fmt: skip
+    result.to_json(path)
