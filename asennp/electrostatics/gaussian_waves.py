@@ -139,7 +139,8 @@ def _taper(k: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """Return a C2 step to zero over the last part of the reach, and d ln/dk^2 of it."""
     onset = (1.0 - TAPER) * reach
     x = np.clip((k - onset) / (reach - onset), 0.0, 1.0)
-    step = 1.0 - x**3 * (10.0 + x * (6.0 * x - 15.0))
+    # factored, so that rounding never makes it negative
+    step = (1.0 - x) ** 3 * (1.0 + x * (3.0 + 6.0 * x))
     slope = -30.0 * x**2 * (1.0 - x) ** 2 / (reach - onset)
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.where(step > 0.0, slope / (2.0 * k * step), 0.0)

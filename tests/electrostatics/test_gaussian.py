@@ -12,8 +12,9 @@ from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.gaussian import pair_widths
 from asennp.electrostatics.gaussian_mesh import MeshSum
 from asennp.electrostatics.gaussian_pairs import PairSum
-from asennp.electrostatics.gaussian_waves import WaveSum
+from asennp.electrostatics.gaussian_waves import WaveSum, _taper
 from asennp.electrostatics.kernels_gaussian import gaussian_pair, tapered_pair
+from asennp.electrostatics.table import step_down
 from asennp.neighbors import neighbor_pairs
 from asennp.units import COULOMB_EV_A
 
@@ -88,6 +89,16 @@ def test_lattice_sum_is_point_ewald_with_pair_corrections():
     for accuracy in (1e-12, 1e-8):
         sums = place(WaveSum(accuracy), atoms, kinds).evaluate(core, shell, shells)
         assert sums.energies.sum() == pytest.approx(energy, abs=10 * accuracy)
+
+
+def test_waves_at_the_end_of_the_reach():
+    """Just inside the reach the taper is tiny, but never negative: its root is taken."""
+    reach = 4.7
+    k = reach * (1.0 - np.geomspace(1e-16, 0.05, 400))
+    step, log = _taper(k, reach)
+    assert (step >= 0.0).all()
+    assert np.isfinite(log).all()
+    np.testing.assert_allclose(step, step_down((k - 0.9 * reach) / (0.1 * reach)), atol=1e-14)
 
 
 def test_mesh_agrees_with_plane_waves():
