@@ -80,8 +80,8 @@ def test_a_crystal_stays_and_a_hot_one_diffuses(tmp_path):
     calculator = BuckinghamCoulomb("argon-buckingham", coulomb=False, cutoff=8.0, guard=True)
     atoms = bulk("Ar", a=5.5, cubic=True).repeat(2)
     result = compute_diffusion(
-        atoms, calculator, [20.0, 400.0, 600.0], time_ps=8.0, timestep_fs=8.0, equilibration_ps=4.0,
-        interval=10, rng=np.random.default_rng(0),
+        atoms, calculator, [20.0, 400.0, 600.0], time_ps=4.0, timestep_fs=8.0, equilibration_ps=1.6,
+        interval=5, rng=np.random.default_rng(0),
     )  # fmt: skip
     d, error = result.diffusion("Ar")
     assert d[0] < 1e-5 < 5e-5 < d[1] < d[2] and np.all(error > 0.0)
