@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from ase import Atoms, units
 
+from asennp.errors import InputError
 from asennp.evaluate.watch import Watch
 from asennp.files import read_jsonl, write_atomic
 from asennp.md.momt import MOMT
@@ -171,13 +172,27 @@ def run_md(
         if time.monotonic() - saved > checkpoint_s:
             _checkpoint(folder, unsaved, dynamics)
             saved = time.monotonic()
-        with np.errstate(all="ignore"):
-            dynamics.run(min(settings.sample_interval, settings.steps - dynamics.nsteps))
-    result = _collect(dynamics.atoms, rows, watch.verdict(rows), settings)
+        broken = _advance(dynamics, min(settings.sample_interval, settings.steps - dynamics.nsteps))
+        if broken:
+            break
+    result = _collect(dynamics.atoms, rows, broken or watch.verdict(rows), settings)
     result.to_json(done)
     for name in ("samples.jsonl", "md.restart", "steps"):
         (folder / name).unlink(missing_ok=True)
     return result
+
+
+def _advance(dynamics: MOMT, steps: int) -> tuple[str, str] | None:
+    """Make steps; return (status, message) where the run cannot go on: that is a finding, not an error."""
+    try:
+        with np.errstate(all="ignore"):
+            dynamics.run(steps)
+    except (ArithmeticError, np.linalg.LinAlgError, InputError) as error:
+        if dynamics.nsteps == 0:  # not the run's fault
+            raise
+        words = str(error).replace("\n ", ";")
+        return "lost numbers", f"{words} at {dynamics.get_time() / _PS:.2f} ps"
+    return None
 
 
 def _open(

@@ -1,14 +1,16 @@
-"""Does a crystal stay a crystal? A short thermostatted run with stated criteria."""
+"""Does a crystal stay a crystal? A run at constant volume or pressure, with stated criteria."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.md.bussi import Bussi
-from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.neighborlist import neighbor_list
 
+from asennp.errors import InputError
+from asennp.evaluate.watch import MELTED
+from asennp.md.momt import MOMT
 from asennp.results import Result
 
 #: Criteria of a bounded run: temperature and closest pair relative to what they should be.
@@ -23,7 +25,7 @@ class StabilityResult(Result):
     ----------
     time_ps, temperature_K, energy_meV, conserved_meV
         (n,) samples: time, temperature, potential energy above the start (meV/atom), and the conserved
-        quantity (total energy less the heat from the thermostat) above its start (meV/atom).
+        quantity above its start (meV/atom).
     displacement_A
         (n,) largest displacement of an atom from its start, centre of mass fixed.
     target_K
@@ -42,6 +44,16 @@ class StabilityResult(Result):
         (m,) distances and radial distribution function over the second half.
     final
         Last frame.
+    pressure_GPa
+        Pressure asked for; None at constant volume.
+    lengths_A
+        (n, 3) edges of the cell, and
+    volume_A3
+        (n,) volume per atom.
+    phases
+        {phase: (n,) share of the atoms}, where a classifier was given.
+    melted
+        Whether the mean displacement at the end is that of a liquid.
     """
 
     time_ps: np.ndarray
@@ -60,28 +72,47 @@ class StabilityResult(Result):
     rdf_r_A: np.ndarray
     rdf: np.ndarray
     final: Atoms
+    pressure_GPa: float | None = None
+    lengths_A: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    volume_A3: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    phases: dict[str, np.ndarray] = field(default_factory=dict)
+    melted: bool = False
 
 
 class _Samples:
     """What is noted along the run."""
 
-    def __init__(self, atoms: Atoms, dynamics: Bussi, reach: float, n_bins: int, half: float) -> None:
-        self.atoms, self.dynamics, self.half = atoms, dynamics, half
-        self.start = atoms.positions.copy()
+    def __init__(
+        self,
+        dynamics: MOMT,
+        reach: float,
+        half: float,
+        classify: Callable[[Atoms], Mapping[str, float]] | None,
+    ) -> None:
+        self.atoms, self.dynamics, self.half, self.classify = dynamics.atoms, dynamics, half, classify
+        self.start = self.atoms.cell.scaled_positions(self.atoms.positions)
+        n_bins = 120
         self.edges = np.linspace(0.0, reach, n_bins + 1)
         self.counts = np.zeros(n_bins)
         self.n_histograms = 0
-        self.rows: list[tuple[float, float, float, float, float]] = []
+        self.rows: list[tuple[float, ...]] = []
+        self.cells: list[np.ndarray] = []
+        self.shares: list[Mapping[str, float]] = []
         self.closest = np.inf
 
     def take(self) -> None:
         atoms, n = self.atoms, len(self.atoms)
-        potential = atoms.get_potential_energy()
-        conserved = potential + atoms.get_kinetic_energy() - self.dynamics.transferred_energy
-        away = np.sqrt(((atoms.positions - self.start) ** 2).sum(axis=1).max())
+        potential = self.dynamics.point.evaluation.energy
+        conserved = self.dynamics.get_conserved_energy()
+        moved = (atoms.cell.scaled_positions(atoms.positions) - self.start) @ atoms.cell.array
+        squared = (moved**2).sum(axis=1)
         time = self.dynamics.get_time() / (1000.0 * units.fs)
-        self.rows.append((time, atoms.get_temperature(), 1e3 * potential / n, 1e3 * conserved / n, away))
+        temperature, away, mean = self.dynamics.get_temperature(), squared.max() ** 0.5, squared.mean() ** 0.5
+        self.rows.append((time, temperature, 1e3 * potential / n, 1e3 * conserved / n, away, mean))
+        self.cells.append(atoms.cell.array.copy())
         if not self.failed():
+            if self.classify is not None:
+                self.shares.append(self.classify(atoms))
             distances = neighbor_list("d", atoms, float(self.edges[-1]))
             self.closest = min(self.closest, float(distances.min(initial=np.inf)))
             if time >= self.half:
@@ -90,7 +121,7 @@ class _Samples:
 
     def failed(self) -> bool:
         """Whether numbers are lost, or atoms so far out that going on has no meaning."""
-        return not np.all(np.isfinite(self.rows[-1])) or self.rows[-1][-1] > 100.0
+        return not np.all(np.isfinite(self.rows[-1])) or self.rows[-1][4] > 100.0
 
     def rdf(self) -> tuple[np.ndarray, np.ndarray]:
         shells = 4 / 3 * np.pi * np.diff(self.edges**3)
@@ -138,12 +169,17 @@ def compute_stability(
     thermostat_fs: float = 50.0,
     displacement_limit_A: float | None = None,
     rdf_reach_A: float = 6.0,
+    pressure_GPa: float | None = None,
+    barostat_fs: float = 1000.0,
+    isotropic: bool = False,
+    classify: Callable[[Atoms], Mapping[str, float]] | None = None,
 ) -> StabilityResult:
-    """Run NVT (stochastic velocity rescaling) from the given structure and say whether it stays bounded.
+    """Run NVT, or NPT with a pressure, from the given structure and say whether it stays bounded.
 
     Bounded means: every number finite; temperature never above three times the target; no atom further
     than the nearest-neighbour distance (or `displacement_limit_A`) from its start; no pair closer than
-    0.6 of the nearest-neighbour distance. A run that loses its numbers ends at once.
+    0.6 of the nearest-neighbour distance. Displacements are those of the scaled coordinates, so that a cell
+    that breathes is none. A run that loses its numbers ends at once.
 
     Parameters
     ----------
@@ -159,28 +195,37 @@ def compute_stability(
         Set it for a crystal whose ions are meant to hop.
     rdf_reach_A
         Reach of the radial distribution function.
+    pressure_GPa, barostat_fs, isotropic
+        Outer pressure and time constant of a moving cell, which keeps its shape if `isotropic`.
+    classify
+        Function (atoms) -> {phase: share of the atoms}, noted with every sample.
 
     References
     ----------
-    Bussi, Donadio and Parrinello, J. Chem. Phys. 126 (2007) 014101, doi:10.1063/1.2408420.
+    Nose-Hoover chains and their barostat: Martyna, Tobias and Klein, J. Chem. Phys. 101 (1994) 4177,
+    doi:10.1063/1.467468.
     """
     frame = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     nearest = float(neighbor_list("d", frame, 4.0).min(initial=4.0))
     frame.calc = calculator
-    thermalize_momenta(frame, temperature_K=temperature_K, rng=rng)
-    Stationary(frame)
-    dynamics = Bussi(frame, timestep_fs * units.fs, temperature_K, thermostat_fs * units.fs, rng=rng)
-    samples = _Samples(frame, dynamics, rdf_reach_A, 120, 0.5 * time_ps)
-    samples.take()
-    with np.errstate(all="ignore"):
-        for _ in range(max(1, round(1000.0 * time_ps / timestep_fs / interval))):
-            dynamics.run(interval)
-            samples.take()
-            if samples.failed():
-                break
-    rows = np.array(samples.rows)
+    moving = "mtk-isotropic" if isotropic else "mtk-flexible"
+    dynamics = MOMT(
+        frame,
+        timestep=timestep_fs * units.fs,
+        temperature_K=temperature_K,
+        pressure_au=None if pressure_GPa is None else pressure_GPa * units.GPa,
+        integrator="nose-hoover" if pressure_GPa is None else moving,
+        tdamp=thermostat_fs * units.fs,
+        pdamp=barostat_fs * units.fs,
+        rng=rng,
+    )
+    samples = _Samples(dynamics, rdf_reach_A, 0.5 * time_ps, classify)
+    ended = _follow(samples, max(1, round(1000.0 * time_ps / timestep_fs / interval)), interval)
+    rows, cells = np.array(samples.rows), np.array(samples.cells)
     limits = (displacement_limit_A or nearest, _CLOSEST * nearest)
     criteria, violations = _violations(rows, temperature_K, samples.closest, limits)
+    if ended:
+        violations += (ended,)
     finite = rows[np.all(np.isfinite(rows), axis=1)]
     late = finite[finite[:, 0] >= 0.5 * time_ps]
     radii, rdf = samples.rdf()
@@ -201,4 +246,28 @@ def compute_stability(
         rdf_r_A=radii,
         rdf=rdf,
         final=Atoms(frame.symbols, positions=frame.positions, cell=frame.cell, pbc=frame.pbc),
+        pressure_GPa=pressure_GPa,
+        lengths_A=np.linalg.norm(cells, axis=2),
+        volume_A3=np.abs(np.linalg.det(cells)) / len(frame),
+        phases={
+            name: np.array([one[name] for one in samples.shares]) for name in (samples.shares or [{}])[0]
+        },
+        melted=bool(finite[-max(1, len(finite) // 5) :, 5].mean() > MELTED * nearest),
     )
+
+
+def _follow(samples: _Samples, rounds: int, interval: int) -> str:
+    """Run and sample; return in words what ended the run before its time, if anything did."""
+    with np.errstate(all="ignore"):
+        samples.take()
+        for _ in range(rounds):
+            try:
+                samples.dynamics.run(interval)
+            except (ArithmeticError, np.linalg.LinAlgError, InputError) as error:
+                if samples.dynamics.nsteps == 0:
+                    raise
+                return f"the run could not go on: {error}"
+            samples.take()
+            if samples.failed():
+                break
+    return ""

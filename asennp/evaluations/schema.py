@@ -118,6 +118,8 @@ class StabilityProperty(Section):
     temperature_K: Positive = 300.0
     time_ps: Positive = 2.0
     timestep_fs: Positive = 1.0
+    pressure_GPa: float | None = None
+    """Outer pressure; without it the volume is held."""
     atoms: Count = 64
     """Supercells of at least so many atoms."""
 

@@ -150,6 +150,6 @@ def _compute(property_: str, what: Any, maker: Any, settings: Any, seed: int, pa
         times = max(1, round((settings.atoms / len(what)) ** (1 / 3) + 0.49))
         result = compute_stability(
             what.repeat(times), calculator, settings.temperature_K, settings.time_ps, settings.timestep_fs,
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(seed), pressure_GPa=settings.pressure_GPa,
         )  # fmt: skip
     result.to_json(path)

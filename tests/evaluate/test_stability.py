@@ -1,8 +1,14 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+
+sys.path.insert(0, str(Path(__file__).parent))
+from lattice_model import DoubleWells, build_cell
 
 from asennp.evaluate import StabilityResult, compute_stability
 
@@ -63,3 +69,37 @@ def test_a_runaway_is_stopped_and_called_unbounded():
 def test_result_survives_json(run, tmp_path):
     again = StabilityResult.from_json(run.to_json(tmp_path / "stability.json"))
     assert again.to_dict() == run.to_dict()
+
+
+def test_constant_pressure_with_phases_over_time(tmp_path):
+    """The cell breathes about its equilibrium, the conserved quantity stays, shares are noted."""
+    crystal = build_cell().repeat(3)
+    result = compute_stability(
+        crystal,
+        DoubleWells(),
+        time_ps=1.2,
+        timestep_fs=4.0,
+        rng=np.random.default_rng(1),
+        pressure_GPa=0.0,
+        barostat_fs=200.0,
+        classify=lambda atoms: {"cubic": 0.75, "tetragonal": 0.25},
+    )
+    assert result.bounded and not result.melted and result.pressure_GPa == 0.0
+    assert 0.0 < np.ptp(result.volume_A3) < 2.0
+    assert result.lengths_A.mean() == pytest.approx(12.0, abs=0.15)
+    assert np.ptp(result.conserved_meV) < 0.1 * np.ptp(result.energy_meV)
+    assert result.phases["cubic"].shape == result.time_ps.shape
+    again = StabilityResult.from_json(result.to_json(tmp_path / "npt.json"))
+    assert again.to_dict() == result.to_dict()
+
+
+def test_pressure_keeps_its_sign():
+    """Compression shrinks the cell, tension stretches it."""
+    kwargs = {"time_ps": 0.8, "timestep_fs": 4.0, "isotropic": True, "barostat_fs": 150.0}
+    volumes = [
+        compute_stability(
+            build_cell().repeat(2), DoubleWells(), rng=np.random.default_rng(2), pressure_GPa=p, **kwargs
+        ).volume_A3.mean()
+        for p in (-4.0, 4.0)
+    ]
+    assert volumes[0] > volumes[1] + 0.5
