@@ -1,14 +1,19 @@
 """Files that survive a kill: written whole or not at all, and named by their content."""
 
+import fcntl
 import hashlib
 import json
 import os
+import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from asennp.errors import InputError
 
 
 def write_atomic(path: str | Path, content: str | bytes | Callable[[IO[bytes]], None]) -> Path:
@@ -38,6 +43,23 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[IO[bytes]], 
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+@contextmanager
+def hold_folder(folder: str | Path) -> Iterator[None]:
+    """Hold a folder for one process; a second one is told who has it (InputError)."""
+    with open(Path(folder) / "run.lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise InputError(
+                "the run folder is in use", where=folder, got=file.read().strip(), do="wait for that run"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def json_default(value: Any) -> Any:

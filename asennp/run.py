@@ -4,7 +4,6 @@ A run folder holds ``config.yaml``, ``ledger.jsonl`` (one line whenever a stage 
 one sub-folder a stage, and ``report.html``. Starting again continues where it stopped.
 """
 
-import fcntl
 import os
 import platform
 import time
@@ -19,6 +18,7 @@ from asennp.config import dump_config, load_config
 from asennp.errors import InputError, nearest
 from asennp.files import (
     append_jsonl,
+    hold_folder,
     read_json,
     read_jsonl,
     sha256_file,
@@ -106,20 +106,7 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for one process; a second one is told who has it."""
-        with open(self.path / "run.lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                raise InputError(
-                    "the run folder is in use",
-                    where=self.path,
-                    got=file.read().strip(),
-                    do="wait for that run",
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
+        with hold_folder(self.path):
             yield
 
     @property

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"md", "train", "calculators"},
     {"evaluate"},
     {"qeff", "distill", "report"},
-    {"stages", "run", "config", "evaluations"},
+    {"stages", "run", "config", "evaluations", "simulation"},
     {"cli", "recipes"},
     {"__main__"},
 ]

@@ -56,6 +56,7 @@ class MOMT(RestartableDynamics):
     "langevin-isotropic"  scales alike               Langevin              3N      V^N
     "langevin-flexible"   changes shape, or `mask`   Langevin              3N      V^N, shapes
     "langevin"            fixed                      Langevin (BAOAB)      3N
+    "verlet"              fixed                      none: NVE, no bias    3N - 3
     ====================  =========================  ====================  ======  ==============
 
     Conserved: K + H + dH + piston + chains (or less the heat from Langevin's bath), less the work of the bias
@@ -130,6 +131,13 @@ class MOMT(RestartableDynamics):
         self._name = _choose_integrator(integrator, self.pressure_au)
         self._mask = None if mask is None else (mask,) if isinstance(mask, str) else tuple(mask)
         self._shape_limit = shape_limit
+        if self._name == "verlet" and bias is not None:
+            raise InputError(
+                "a bias is meant for a temperature, and there is no bath",
+                where="integrator",
+                got="verlet",
+                do='use "nose-hoover" or "langevin"',
+            )
         if len(atoms) < 2:
             raise InputError("one atom with its momentum taken out cannot move", where="atoms")
         if self.wl_interval < 1:

@@ -1,4 +1,4 @@
-"""Integrators by name: a bath (chains, Langevin) times a motion of the cell (fixed, isotropic, flexible)."""
+"""Integrators by name: a bath (chains, Langevin, none) times a motion of the cell (fixed, isotropic, flexible)."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from asennp.md.integrators.cells import CellMotion, FixedCell, IsotropicCell
 from asennp.md.integrators.chains import Chains
 from asennp.md.integrators.flexible import FlexibleCell
 from asennp.md.integrators.langevin import Langevin
+from asennp.md.integrators.verlet import Verlet
 
 __all__ = [
     "INTEGRATORS",
@@ -22,6 +23,7 @@ __all__ = [
     "Integrator",
     "IsotropicCell",
     "Langevin",
+    "Verlet",
     "build_integrator",
     "cell_moves",
     "default_integrator",
@@ -35,6 +37,7 @@ INTEGRATORS: dict[str, tuple[type[Integrator], type[CellMotion]]] = {
     "langevin": (Langevin, FixedCell),
     "langevin-isotropic": (Langevin, IsotropicCell),
     "langevin-flexible": (Langevin, FlexibleCell),
+    "verlet": (Verlet, FixedCell),
 }
 
 
@@ -84,7 +87,7 @@ def build_integrator(
     """
     cell_moves(name)  # refuses an unknown name
     bath, motion = INTEGRATORS[name]
-    n_dof = 3 * len(atoms) - (3 if bath is Chains else 0)
+    n_dof = 3 * len(atoms) - (0 if bath is Langevin else 3)
     if motion is FlexibleCell:
         limit = {} if shape_limit is None else {"shape_limit": shape_limit}
         cell: CellMotion = FlexibleCell(atoms, n_dof, kT, pdamp, mask, **limit)
@@ -97,6 +100,8 @@ def build_integrator(
         )
     else:
         cell = motion(atoms, n_dof, kT, pdamp)
+    if bath is Verlet:
+        return Verlet(atoms, cell, kT, timestep)
     if bath is Chains:
         return Chains(atoms, cell, kT, timestep, tdamp, pdamp, chain_length)
     if rng is None:

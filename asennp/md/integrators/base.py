@@ -72,3 +72,9 @@ class Integrator(ABC):
         """Return sum p^2/m, eV."""
         momenta = self.atoms.arrays["momenta"]
         return float(np.vdot(momenta, momenta * self.inverse_masses))
+
+
+def stop_drift(atoms: Atoms) -> None:
+    """Take out the total momentum."""
+    momenta, masses = atoms.arrays["momenta"], atoms.get_masses()[:, None]
+    momenta -= masses * (momenta.sum(axis=0) / masses.sum())

@@ -6,7 +6,7 @@ from typing import Any
 from ase import Atoms
 
 from asennp.md.chain import NoseHooverChain
-from asennp.md.integrators.base import Drive, Integrator
+from asennp.md.integrators.base import Drive, Integrator, stop_drift
 from asennp.md.integrators.cells import CellMotion
 
 
@@ -36,8 +36,7 @@ class Chains(Integrator):
         chain_length: int,
     ) -> None:
         super().__init__(atoms, cell, kT, timestep)
-        momenta = atoms.arrays["momenta"]
-        momenta -= atoms.get_masses()[:, None] * (momenta.sum(axis=0) / atoms.get_masses().sum())
+        stop_drift(atoms)
         self.thermostat = NoseHooverChain(self.n_dof, kT, tdamp, chain_length)
         self.barostat = NoseHooverChain(cell.n_piston, kT, pdamp, chain_length) if cell.moves else None
 
