@@ -39,6 +39,7 @@ Settings = Annotated[
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 PROJECT, STAGE, MODEL = "Runs", "Stages (each first runs what it stands on)", "Models"
+SIMULATION = "Simulations"
 
 
 @app.callback(invoke_without_command=True)
@@ -51,12 +52,12 @@ def _main(
         raise typer.Exit
 
 
-def _overrides(settings: list[str] | None) -> dict[str, Any]:
+def _overrides(settings: list[str] | None, option: str = "--set") -> dict[str, Any]:
     values = {}
     for setting in settings or []:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise InputError("not of the form KEY=VALUE", where="--set", got=setting)
+            raise InputError("not of the form KEY=VALUE", where=option, got=setting)
         values[key] = yaml.safe_load(value)
     return values
 
@@ -210,6 +211,75 @@ def _add_stage(name: str) -> None:
 for _name in STAGES:
     if _name != "evaluate":
         _add_stage(_name)
+
+
+@app.command(rich_help_panel=SIMULATION)
+def md(
+    structure: Annotated[Path, typer.Argument(help="A structure in any format that ASE reads.")],
+    calculator: Annotated[
+        str,
+        typer.Option(
+            "--calculator", "-c", help="A model, a potential, a teacher, a name of ASE, package.module:Class."
+        ),
+    ],
+    ensemble: Annotated[
+        str, typer.Option("--ensemble", "-e", help="nve, nvt, npt, momt, tensile or shear.")
+    ] = "nvt",
+    steps: Annotated[int, typer.Option(help="Steps in all; raise it to go on.")] = 1000,
+    timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
+    pressure: Annotated[float, typer.Option(help="GPa.")] = 0.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; STRUCTURE-ENSEMBLE if left out.")
+    ] = None,
+    argument: Annotated[
+        list[str] | None, typer.Option("--argument", "-a", help="NAME=VALUE for the calculator.")
+    ] = None,
+    integrator: Annotated[str | None, typer.Option(help="Else the ensemble's usual one.")] = None,
+    mask: Annotated[str | None, typer.Option(help="Free components of a flexible cell, e.g. xx,xy.")] = None,
+    tdamp: Annotated[float, typer.Option(help="Time constant of the thermostat, fs.")] = 100.0,
+    pdamp: Annotated[float, typer.Option(help="Time constant of the barostat, fs.")] = 1000.0,
+    order: Annotated[
+        list[str] | None, typer.Option(help="momt: sc=4,4,4, fcc=2,2,2, bcc=2,2,2 or volume; one an axis.")
+    ] = None,
+    mesh: Annotated[
+        list[str] | None, typer.Option(help="momt: LOW:HIGH:NODES of the enthalpy (eV), then one an order.")
+    ] = None,
+    bias: Annotated[
+        str | None, typer.Option(help="momt: a saved bias to go on with; FILE! keeps it frozen.")
+    ] = None,
+    ln_f: Annotated[float, typer.Option(help="momt: first modification factor.")] = 1.0,
+    wl_interval: Annotated[int, typer.Option(help="momt: steps between two updates.")] = 100,
+    axis: Annotated[int, typer.Option(help="tensile: cell vector that is pulled.")] = 0,
+    component: Annotated[str, typer.Option(help="shear: yz, xz or xy.")] = "xy",
+    mode: Annotated[str, typer.Option(help="tensile: plane-strain or uniaxial.")] = "plane-strain",
+    rate: Annotated[float | None, typer.Option(help="tensile, shear: strain a ps.")] = None,
+    strain_step: Annotated[float | None, typer.Option(help="... or strain of a jump,")] = None,
+    steps_per_strain: Annotated[int | None, typer.Option(help="and steps between jumps.")] = None,
+    equilibration: Annotated[int, typer.Option(help="tensile, shear: steps before.")] = 0,
+    interval: Annotated[int, typer.Option(help="Steps between frames and log lines.")] = 100,
+    checkpoint: Annotated[int, typer.Option(help="Steps between restart files.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
+) -> None:
+    """Run molecular dynamics of a structure; the same command continues it."""
+    from asennp.simulation import Simulation, simulate
+
+    folder = out or Path(f"{structure.stem}-{ensemble}")
+    simulation = Simulation(
+        structure=str(structure), calculator=calculator, ensemble=ensemble, steps=steps, timestep_fs=timestep,
+        temperature_K=temperature, pressure_GPa=pressure, arguments=_overrides(argument, "--argument"),
+        integrator=integrator, mask=tuple(mask.split(",")) if mask else None, tdamp_fs=tdamp, pdamp_fs=pdamp,
+        orders=tuple(order or ()), mesh=tuple(mesh or ()), bias=bias, ln_f=ln_f, wl_interval=wl_interval,
+        axis=axis, component=component, mode=mode, rate_per_ps=rate, strain_step=strain_step,
+        steps_per_strain=steps_per_strain, equilibration=equilibration, interval=interval,
+        checkpoint=checkpoint, seed=seed,
+    )  # fmt: skip
+    try:
+        simulate(simulation, folder)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    console.print(f"{folder}", style="bold")
 
 
 @app.command(rich_help_panel=MODEL)

@@ -4,7 +4,6 @@ A run folder holds ``config.yaml``, ``ledger.jsonl`` (one line whenever a stage 
 one sub-folder a stage, and ``report.html``. Starting again continues where it stopped.
 """
 
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping

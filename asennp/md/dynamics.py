@@ -106,6 +106,10 @@ class RestartableDynamics(MolecularDynamics):
     # hooks -------------------------------------------------------------------------------------------
 
     @abstractmethod
+    def get_temperature(self) -> float:
+        """Return the kinetic temperature, K."""
+
+    @abstractmethod
     def _log_columns(self) -> list[tuple[str, str]]:
         """Return (title, formatted value) of every column after step and time."""
 

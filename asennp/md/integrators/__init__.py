@@ -1,4 +1,4 @@
-"""Integrators by name: a bath (chains, Langevin, none) times a motion of the cell (fixed, isotropic, flexible)."""
+"""Integrators by name: a bath (chains, Langevin, none) times a motion of the cell."""
 
 from collections.abc import Sequence
 
