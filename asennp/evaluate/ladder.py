@@ -1,6 +1,6 @@
 """A ladder of molecular-dynamics runs: one variable climbs, temperature or pressure, the rest is held."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from asennp.evaluate.workers import Calculators, as_calculator
 from asennp.results import Result
 
 Direction = Literal["up", "down"]
+Classify = Callable[[Atoms], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class Climb:
     sites: Sites | None
     root_seed: int
     folder: Path
+    classify: Classify | None = None
 
     def places(self) -> list[Path]:
         """Return the folder of each rung."""
@@ -194,6 +196,7 @@ def plan_climbs(
     folder: Path,
     sites: Sites | None = None,
     seed: int = 0,
+    classify: Classify | None = None,
 ) -> list[Climb]:
     """Cut a ladder into what can run side by side: every rung, or whole chains.
 
@@ -201,6 +204,8 @@ def plan_climbs(
     ----------
     starts
         Small cell of the phase each direction begins with.
+    classify
+        Function (atoms) -> {phase: share of the atoms}, importable by name; noted where there are no sites.
     """
     climbs = []
     for direction in ladder.directions:
@@ -208,7 +213,7 @@ def plan_climbs(
         rungs = ladder.rungs(direction)
         groups = [tuple(rungs)] if ladder.chained else [(rung,) for rung in rungs]
         climbs += [
-            Climb(ladder, direction, k, group, big, sites, seed, folder)
+            Climb(ladder, direction, k, group, big, sites, seed, folder, classify)
             for k in range(ladder.seeds)
             for group in groups
         ]
@@ -236,12 +241,12 @@ def climb(plan: Climb, calculator: Calculators) -> None:
             frame.set_momenta(result.momenta)
 
 
-def _observer(plan: Climb) -> Callable[[Atoms], dict[str, Any]] | None:
+def _observer(plan: Climb) -> Callable[[Atoms], Mapping[str, Any]] | None:
     """Note what the compound lets be noted: the polarisation, or the phase of every atom."""
     if plan.sites is not None:
         polarisation = plan.sites.observer(plan.start, plan.ladder.repeat)
         return lambda atoms: {"polarisation": polarisation(atoms)}
-    return None
+    return plan.classify
 
 
 def read_rungs(plans: Sequence[Climb]) -> Iterator[tuple[Rung, RunResult]]:

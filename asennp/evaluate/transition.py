@@ -18,8 +18,9 @@ from ase.formula import Formula
 from asennp.errors import InputError, nearest
 from asennp.evaluate.changes import RULES, Change, describe_changes, find_changes
 from asennp.evaluate.check import CheckResult, compute_check
+from asennp.evaluate.coordination import coordination_shares
 from asennp.evaluate.enthalpy import TransitionPressureResult, compute_transition_pressure
-from asennp.evaluate.ladder import Climb, Direction, Ladder, Rung, climb, plan_climbs, read_rungs
+from asennp.evaluate.ladder import Classify, Climb, Direction, Ladder, Rung, climb, plan_climbs, read_rungs
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
 from asennp.evaluate.nvt import FixedCell, PolarisationPoint, climb_fixed, plan_fixed, read_points
 from asennp.evaluate.phonons import PhononResult, compute_phonons
@@ -110,6 +111,7 @@ def compute_transition(
     phonon_supercell: tuple[int, int, int] = (2, 2, 2),
     speed: Speed | None = None,
     folder: str | Path | None = None,
+    classify: Classify | None = None,
     workers: int = 1,
     seed: int = 0,
 ) -> TransitionResult:
@@ -136,6 +138,9 @@ def compute_transition(
         Measure the cost of a step, alone, after everything else.
     folder
         Where runs live and continue; a temporary folder if not given.
+    classify
+        Function (atoms) -> {phase: share of the atoms}, importable by name, that judges the rungs where there
+        are no sites; for a compound of two species the coordination by unlike neighbours if not given.
     workers
         Processes of one thread each.
     seed
@@ -154,9 +159,11 @@ def compute_transition(
             return compute_transition(
                 phases, calculator, ladder, low=low, high=high, sites=sites, fixed_cell=fixed_cell,
                 phonons=phonons, phonon_supercell=phonon_supercell, speed=speed, folder=place,
-                workers=workers, seed=seed,
+                classify=classify, workers=workers, seed=seed,
             )  # fmt: skip
     root = Path(folder)
+    if classify is None and len(set(next(iter(phases.values())).numbers)) == 2:
+        classify = coordination_shares
     first = next(iter(phases))
     _do({root / "check.json": (_check, phases[first])}, calculator, workers)
     static_tasks: dict[Path, tuple[Any, Any]] = {
@@ -177,7 +184,7 @@ def compute_transition(
          for p in phonons},
         calculator, workers,
     )  # fmt: skip
-    climbs = [] if ladder is None else plan_climbs(ladder, starts, root / "ladder", sites, seed)
+    climbs = [] if ladder is None else plan_climbs(ladder, starts, root / "ladder", sites, seed, classify)
     held = (
         []
         if fixed_cell is None or sites is None

@@ -15,16 +15,19 @@ from ase.calculators.calculator import Calculator, all_changes
 sys.path.insert(0, str(Path(__file__).parent))
 from lattice_model import DoubleWells, build_cell
 
+from asennp.calculators.named import calculator_maker
 from asennp.errors import InputError
 from asennp.evaluate import Ladder, TransitionResult, compute_transition
 from asennp.evaluate.changes import find_changes
 from asennp.evaluate.check import compute_check
+from asennp.evaluate.coordination import coordination_shares
 from asennp.evaluate.ladder import Rung, block_mean
 from asennp.evaluate.nvt import FixedCell
 from asennp.evaluate.polarisation import C_M2, Sites
 from asennp.evaluate.runs import RunResult, RunSettings, run_md
 from asennp.evaluate.speed import Speed
-from asennp.structures import build_perovskite, perovskite_born_charges
+from asennp.evaluations.schema import load_evaluation
+from asennp.structures import build_perovskite, build_phase, perovskite_born_charges
 
 
 def polar_cell():
@@ -256,3 +259,30 @@ def test_ladders_that_make_no_sense(arguments: dict, words: str) -> None:
 def test_bad_input(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("prototype", "expected"), [("wurtzite", 4), ("zincblende", 4), ("rocksalt", 6), ("cesiumchloride", 8)]
+)
+def test_coordination_of_hot_crystals(prototype: str, expected: int) -> None:
+    atoms = build_phase("ZnO", prototype, a=2.6 if prototype == "cesiumchloride" else 4.3, repeat=4)
+    atoms.rattle(0.1, seed=3)
+    shares = coordination_shares(atoms)
+    assert shares[f"{expected}-fold"] > 0.8 and sum(shares.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_wurtzite_becomes_rock_salt_beyond_the_enthalpies_crossing(tmp_path: Path) -> None:
+    """Lewis and Catlow's ZnO: 15.8 GPa between the crystals; compression needs more, decompression less."""
+    config = load_evaluation("zno-pressure")
+    ladder = Ladder(
+        temperatures_K=(1000.0,), pressures_GPa=(0.0, 10.0, 50.0), repeat=(3, 3, 2), cell="full",
+        timestep_fs=2.0, equilibration_ps=3.0, production_ps=2.0, sample_fs=40.0, directions=("up",),
+    )  # fmt: skip
+    phases = {name: structure.build(name) for name, structure in config.structures.items()}
+    result = compute_transition(phases, calculator_maker("zno-lewis-catlow"), ladder, folder=tmp_path)
+    assert result.pressures.pressures_GPa[0] == pytest.approx(15.8, abs=0.3)
+    assert result.failures == ()
+    (change,) = result.changes["phase"]
+    assert (change.before, change.after) == ("4-fold", "6-fold")
+    assert change.value - change.half_width < 15.8 < change.value + change.half_width
