@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -180,6 +180,11 @@ def run_md(
     for name in ("samples.jsonl", "md.restart", "steps"):
         (folder / name).unlink(missing_ok=True)
     return result
+
+
+def is_done(folders: Sequence[Path]) -> bool:
+    """Tell whether the runs in these folders have ended."""
+    return all((folder / "result.json").is_file() for folder in folders)
 
 
 def _advance(dynamics: MOMT, steps: int) -> tuple[str, str] | None:

@@ -26,6 +26,7 @@ from asennp.evaluate.nvt import FixedCell, PolarisationPoint, climb_fixed, plan_
 from asennp.evaluate.phonons import PhononResult, compute_phonons
 from asennp.evaluate.polarisation import Sites
 from asennp.evaluate.precision import in_double
+from asennp.evaluate.runs import is_done
 from asennp.evaluate.speed import Speed, SpeedResult, compute_speed
 from asennp.evaluate.workers import Calculators, as_calculator, run_tasks
 from asennp.results import Result
@@ -185,17 +186,12 @@ def compute_transition(
         calculator, workers,
     )  # fmt: skip
     climbs = [] if ladder is None else plan_climbs(ladder, starts, root / "ladder", sites, seed, classify)
-    held = (
-        []
-        if fixed_cell is None or sites is None
-        else plan_fixed(fixed_cell, starts["up"], root / "fixed-cell", sites, seed)
-    )
-    run_tasks(
-        _work,
-        [(climb, plan) for plan in climbs] + [(climb_fixed, plan) for plan in held],
-        calculator,
-        workers,
-    )
+    held = []
+    if fixed_cell is not None and sites is not None:
+        held = plan_fixed(fixed_cell, starts["up"], root / "fixed-cell", sites, seed)
+    runs: list[tuple[Any, ...]] = [(climb, plan) for plan in climbs if not is_done(plan.places())]
+    runs += [(climb_fixed, plan) for plan in held if not is_done([plan.place])]
+    run_tasks(_work, runs, calculator, workers)
     if speed is not None:
         _do({root / "speed.json": (partial(_speed, settings=speed), starts["up"])}, calculator, 1)
     return _collect(root, static, ladder, climbs, read_points(held), phonons)

@@ -115,6 +115,8 @@ def plot_ladders(results: Mapping[str, Any], width: float = FULL) -> Any:
                 axes[0, 0].axvspan(low, high, color=colour[name], alpha=0.08, linewidth=0)
     axes[0, 0].set_title("Shortest (circles) and longest (squares) edge (Å)")
     axes[0, 1].set_title("Polarisation |P| (C/m²)" if polar else "Volume (Å³/atom)")
+    if polar:
+        axes[0, 1].set_ylim(bottom=0.0)
     for ax in axes[0]:
         ax.set_xlabel("Temperature (K)" if variable == "temperature_K" else "Pressure (GPa)")
     legend(axes[0, 0], loc="best")
