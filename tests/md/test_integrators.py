@@ -26,7 +26,8 @@ def make(atoms: Atoms, name: str, mask: tuple[str, ...] | None, dt_fs: float, **
     """Return a run under a bias on enthalpy, order and volume."""
     return MOMT(
         atoms, dt_fs * units.fs, T0, P0 if cell_moves(name) else None, integrator=name, mask=mask,
-        order=[ReciprocalOrder.fcc(atoms), VolumeOrder()], bias=None if name == "verlet" else LinearBias(0.4, (0.01, 1e-4)),
+        order=[ReciprocalOrder.fcc(atoms), VolumeOrder()],
+        bias=None if name == "verlet" else LinearBias(0.4, (0.01, 1e-4)),
         rng=np.random.default_rng(5), **DAMPING, **settings,
     )  # fmt: skip
 
