@@ -88,7 +88,7 @@ def test_forces_and_stress_belong_to_the_free_energy(metal: Atoms) -> None:
     virial = metal.get_volume() * float(np.sum(full * strain))
     # the set of plane waves changes with the cell at a fixed cut-off: a percent
     assert difference("free_energy", strain=h) == pytest.approx(virial, rel=0.02)
-    assert abs(difference("energy", strain=h) - virial) > 0.2 * abs(virial)
+    assert abs(difference("energy", strain=h) - virial) > 0.05 * abs(virial)  # the other curve
 
 
 @pytest.mark.espresso
