@@ -1,4 +1,4 @@
-"""The effective charge without training: both sweeps, and the dielectric estimate beside them."""
+"""The effective charge without training: both sweeps, and other people's charges beside them."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from asennp.config import Config
 from asennp.dataset import Store
 from asennp.files import write_json
 from asennp.progress import console
-from asennp.qeff import SweepResult, dielectric_estimate, sweep
+from asennp.qeff import SweepResult, compare_charges, dielectric_estimate, sweep
 from asennp.stages.fits import descriptor
 from asennp.stages.output import StageOutput
 from asennp.stages.parts import unit_charges
@@ -29,6 +29,7 @@ def qeff(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput
         energy_window=settings.energy_window_eV,
         seed=config.seed,
         aev=descriptor(config),
+        n_threads=config.workers,
     )
     plain = common("plain", samples=settings.bootstrap)
     regressed = common("regressed", samples=settings.splits)
@@ -39,7 +40,26 @@ def qeff(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput
     chosen, why = choose(config, plain, regressed, float(np.mean(infinity)))
     if why != settings.use and why != "given":
         console.print(f"  q_eff: {why}", style="yellow")
-    files = [plain.to_json(folder / "plain.json"), regressed.to_json(folder / "regressed.json")]
+    models: dict[str, object] = {
+        "effective": {species: chosen * unit for species, unit in charges.items()},
+        "dielectric": {species: float(np.mean(infinity)) * unit for species, unit in charges.items()},
+        "formal": config.system.charges,
+    }
+    if all("REF_charges" in frame.arrays for frame in frames):
+        models["teacher"] = "REF_charges"
+    compared = compare_charges(
+        frames,
+        models,
+        energy_window=settings.energy_window_eV,
+        seed=config.seed,
+        aev=descriptor(config),
+        n_threads=config.workers,
+    )
+    files = [
+        plain.to_json(folder / "plain.json"),
+        regressed.to_json(folder / "regressed.json"),
+        compared.to_json(folder / "compared.json"),
+    ]
     record = {"q_eff": chosen, "chosen_by": str(why), "dielectric": dielectric, "formal": formal}
     files.append(write_json(folder / "charge.json", record))
     low, high = regressed.interval

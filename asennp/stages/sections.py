@@ -13,7 +13,7 @@ from asennp.dataset import read_frames
 from asennp.evaluate import Interval, ParityResult, StabilityResult
 from asennp.files import read_json, read_jsonl
 from asennp.md.bias import WangLandauBias
-from asennp.qeff import SweepResult
+from asennp.qeff import ChargeComparison, SweepResult
 from asennp.report import figures
 from asennp.report.tables import (
     Block,
@@ -244,6 +244,17 @@ def charge(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
         note="± is half of the 5 to 95 % range over samples (plain) or splits (regressed). Dielectric "
         f"estimates: formal charge over √ε; {s['dielectric']['source']}.",
     )
+    compared = ChargeComparison.from_json(upstream["qeff"] / "compared.json")
+    formal = compared.mean_charges["formal"]
+    cation = max(formal, key=lambda species: formal[species])
+    models = Table(
+        ["Charges", (f"of {cation}", "e"), ("Left, plain", "meV/atom"), ("regressed", "meV/atom")],
+        [
+            [name, compared.mean_charges.get(name, {}).get(cation, 0.0), 1e3 * left, 1e3 * after]
+            for name, left, after in zip(compared.names, compared.plain, compared.regressed)
+        ],
+        note="Each model's own Coulomb energy, taken from the labels; regressed: on test frames.",
+    )
     return Section(
         "Effective charge",
         [
@@ -252,6 +263,7 @@ def charge(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
                 "Mean absolute residual against the charge.",
             ),
             table,
+            models,
             *remarks,
         ],
         "What the Coulomb energy at charge q leaves over of the labels, without training a network. The "

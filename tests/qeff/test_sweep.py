@@ -5,53 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk
-from ase.neighborlist import neighbor_list
 
-from asennp.calculators.coulomb import CoulombCalculator
 from asennp.dataset import read_frames
 from asennp.errors import InputError
-from asennp.models import AEVSettings
-from asennp.qeff import SweepResult, dielectric_estimate, sweep
+from asennp.qeff import SweepResult, dielectric_estimate, sweep, sweep_by
 
 REFERENCE = Path(
-    os.environ.get("ASENNP_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "reference")
+    os.environ.get("ASENNP_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference")
 )
 MGO = REFERENCE / "mgo" / "mgo64_vasp.extxyz"
 needs_mgo = pytest.mark.skipif(not MGO.exists(), reason=f"needs the reference data {MGO}")
 CHARGES = {"Mg": 1, "O": -1}
-AEV = AEVSettings(
-    species=("Mg", "O"),
-    radial_cutoff=4.0,
-    radial_shifts=tuple(np.arange(1.6, 4.0, 0.3)),
-    radial_eta=8.0,
-    angular_cutoff=3.0,
-    angular_shifts=(1.5, 2.3),
-    angular_eta=3.0,
-    n_sections=2,
-)
 
 
-def make_frames(charge: float, short_range: float, n: int = 80) -> list[Atoms]:
-    """Return MgO crystals whose energy is Coulomb at a known charge and a pair term of short range."""
-    rng = np.random.default_rng(3)
-    coulomb = CoulombCalculator({"Mg": charge, "O": -charge}) if charge else None
-    frames = []
-    for k in range(n):
-        cells = (1, 1, 1 + k % 2)
-        frame = bulk("MgO", "rocksalt", a=4.25 * (1 + 0.02 * rng.normal()), cubic=True) * cells
-        frame.rattle(0.08, rng=rng)
-        distances = neighbor_list("d", frame, {("Mg", "O"): 3.2}) / 3.2
-        energy = short_range * ((1 - distances**2) ** 3).sum()
-        if coulomb is not None:
-            energy += coulomb.get_property("energy", frame)
-        frame.info["REF_energy"] = float(energy) - 7.0 * len(frame)
-        frames.append(frame)
-    return frames
-
-
-def test_a_coulomb_crystal_gives_its_charge_exactly():
+def test_a_coulomb_crystal_gives_its_charge_exactly(make_frames):
     result = sweep(make_frames(0.85, 0.0), CHARGES)
     assert result.optimum == pytest.approx(0.85)
     assert result.interval == pytest.approx((0.85, 0.85))
@@ -60,10 +27,10 @@ def test_a_coulomb_crystal_gives_its_charge_exactly():
     assert result.gain == pytest.approx(result.mae[0] - result.mae.min())
 
 
-def test_the_regressed_sweep_sees_through_a_short_range_energy():
+def test_the_regressed_sweep_sees_through_a_short_range_energy(make_frames, aev):
     frames = make_frames(0.85, 1.0)
     plain = sweep(frames, CHARGES, samples=50)
-    regressed = sweep(frames, CHARGES, method="regressed", aev=AEV, samples=6)
+    regressed = sweep(frames, CHARGES, method="regressed", aev=aev, samples=6)
     assert abs(plain.optimum - 0.85) > 0.3  # the short-range energy dominates
     assert regressed.optimum == pytest.approx(0.85, abs=0.08)
     assert regressed.interval[0] > 0.7 and regressed.interval[1] < 1.0
@@ -73,20 +40,20 @@ def test_the_regressed_sweep_sees_through_a_short_range_energy():
     assert np.array_equal(again.mae, regressed.mae) and again.interval == regressed.interval
 
 
-def test_frames_without_charge_say_so():
-    result = sweep(make_frames(0.0, 1.0), CHARGES, method="regressed", aev=AEV, samples=6)
+def test_frames_without_charge_say_so(make_frames, aev):
+    result = sweep(make_frames(0.0, 1.0), CHARGES, method="regressed", aev=aev, samples=6)
     assert result.contains_zero and result.interval[0] == 0.0
     assert "dielectric" in result.note
 
 
-def test_the_seed_fixes_the_interval_and_windows_choose_frames():
+def test_the_seed_fixes_the_interval_and_windows_choose_frames(make_frames):
     frames = make_frames(0.85, 1.0)
     one, two = (sweep(frames, CHARGES, samples=20, seed=4) for _ in range(2))
     assert np.array_equal(one.optima, two.optima)
     assert sweep(frames, CHARGES, samples=5, energy_window=0.05).n_frames < len(frames)
 
 
-def test_a_narrow_sweep_and_bad_input():
+def test_a_narrow_sweep_and_bad_input(make_frames):
     frames = make_frames(0.85, 0.0, n=12)
     assert "end of the sweep" in sweep(frames, CHARGES, q=np.linspace(0, 0.5, 11)).note
     with pytest.raises(InputError, match="not neutral"):
@@ -96,6 +63,36 @@ def test_a_narrow_sweep_and_bad_input():
     del frames[2].info["REF_energy"]
     with pytest.raises(InputError, match="frame 2"):
         sweep(frames, CHARGES)
+
+
+def test_forces_are_swept_like_energies(make_frames, aev):
+    """Coulomb alone gives its charge; with a short-range term only the regressed sweep sees it."""
+    assert sweep(make_frames(0.85, 0.0, n=12), CHARGES, on="forces").optimum == pytest.approx(0.85)
+    frames = make_frames(0.85, 1.0, n=30)
+    plain = sweep(frames, CHARGES, on="forces", samples=20)
+    assert plain.on == "forces" and plain.mae[0] > 0.1
+    regressed = sweep(frames, CHARGES, method="regressed", on="forces", aev=aev, samples=4)
+    assert regressed.optimum == pytest.approx(0.85, abs=0.1)
+    assert abs(regressed.optimum - 0.85) < abs(plain.optimum - 0.85)
+    assert regressed.mae.min() < 0.7 * regressed.mae[0]
+
+
+def test_a_forceless_sweep_is_refused(make_frames):
+    frames = make_frames(0.85, 0.0, n=12)
+    del frames[3].arrays["REF_forces"]
+    with pytest.raises(InputError, match="frame 3"):
+        sweep(frames, CHARGES, on="forces")
+    with pytest.raises(InputError, match="energy or forces"):
+        sweep(frames, CHARGES, on="stress")
+
+
+def test_sub_sets_by_label(make_frames):
+    """Two populations of different charge are told apart; a handful of frames is left out."""
+    frames = make_frames(0.85, 0.0, n=12) + make_frames(1.2, 0.0, n=15)
+    results = sweep_by(frames, ["a"] * 12 + ["b"] * 12 + ["c"] * 3, CHARGES, samples=5)
+    assert {name: result.optimum for name, result in results.items()} == pytest.approx({"a": 0.85, "b": 1.2})
+    with pytest.raises(InputError, match="one label a frame"):
+        sweep_by(frames, ["a"], CHARGES)
 
 
 def test_dielectric_estimate():

@@ -1,0 +1,244 @@
+"""What is compared: labels and Coulomb terms as columns of numbers, and a local linear model of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from scipy.linalg import cho_factor, cho_solve
+
+from asennp.dataset import require_labels, split
+from asennp.errors import InputError
+from asennp.models.aev import AEVSettings, compute_aev, compute_descriptor
+
+#: What the sweeps can be made on.
+Quantity = Literal["energy", "forces"]
+#: Energy and forces of one frame for one choice of charges.
+CoulombTerm = Callable[[Atoms], tuple[float, np.ndarray]]
+
+#: Ridge penalties among which cross-validation chooses (features standardised).
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+#: Features whose spread is below this part of the widest one's carry noise and are left out.
+_FLAT = 1e-3
+_FOLDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Numbers to compare, one a frame (energies) or three an atom (forces).
+
+    Attributes
+    ----------
+    values
+        (n, 1 + m): the label and m Coulomb terms, eV/atom or eV/Å.
+    features
+        (n, p) of the local linear model, or None.
+    frame
+        (n,) frame of each row.
+    group
+        (n,) composition of each row, within which energies are shifted; None for forces.
+    """
+
+    values: np.ndarray
+    features: np.ndarray | None
+    frame: np.ndarray
+    group: np.ndarray | None
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return int(self.frame[-1]) + 1
+
+    def centred(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return chosen rows of the values, less the mean of their composition."""
+        values = self.values[rows]
+        if self.group is None:
+            return values
+        group = self.group[rows]
+        counts = np.maximum(np.bincount(group), 1)
+        means = np.stack([np.bincount(group, weights=column) / counts for column in values.T], axis=1)
+        centred: np.ndarray = values - means[group]
+        return centred
+
+
+def make_rows(
+    frames: Sequence[Atoms],
+    terms: Sequence[CoulombTerm],
+    on: Quantity,
+    aev: AEVSettings | None,
+    regressed: bool,
+    n_threads: int = 1,
+) -> Rows:
+    """Gather labels, Coulomb terms and, if asked for, features.
+
+    Parameters
+    ----------
+    frames
+        Frames with ``REF_energy`` or ``REF_forces``.
+    terms
+        Each gives the energy (eV) and forces (eV/Å) of a frame for one choice of charges.
+    on
+        "energy" or "forces".
+    aev
+        Descriptor of the linear model, by default the published one.
+    regressed
+        Whether features are wanted.
+    n_threads
+        Frames whose features are computed side by side.
+    """
+    require_labels(frames, [on], where="sweep")
+    if len(frames) < 10:
+        raise InputError("too few frames", where="sweep", expected="at least 10", got=len(frames))
+    found = [[term(frame) for term in terms] for frame in frames]
+    settings = default_aev(frames) if aev is None else aev
+    if on == "energy":
+        sizes = np.array([len(frame) for frame in frames], dtype=float)
+        label = np.array([frame.info["REF_energy"] for frame in frames])
+        coulomb = np.array([[energy for energy, _ in one] for one in found]).reshape(len(frames), -1)
+        return Rows(
+            values=np.column_stack([label, coulomb]) / sizes[:, None],
+            features=summed_features(frames, settings, n_threads) if regressed else None,
+            frame=np.arange(len(frames)),
+            group=np.unique([f.get_chemical_formula() for f in frames], return_inverse=True)[1],
+        )
+    blocks = [
+        np.column_stack([frame.arrays["REF_forces"].ravel(), *(forces.ravel() for _, forces in one)])
+        for frame, one in zip(frames, found)
+    ]
+    return Rows(
+        values=np.concatenate(blocks),
+        features=np.concatenate(_map(partial(force_features, aev=settings), frames, n_threads))
+        if regressed
+        else None,
+        frame=np.repeat(np.arange(len(frames)), [len(block) for block in blocks]),
+        group=None,
+    )
+
+
+def default_aev(frames: Sequence[Atoms]) -> AEVSettings:
+    """Return the published descriptor for the species of these frames."""
+    return AEVSettings(species=tuple(sorted({s for f in frames for s in f.get_chemical_symbols()})))
+
+
+def summed_features(
+    frames: Sequence[Atoms], aev: AEVSettings | None = None, n_threads: int = 1
+) -> np.ndarray:
+    """Return each frame's AEVs summed over the atoms of each species, per atom of the frame.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_frames, n_species * length): the features in which a local linear model is linear.
+    """
+    settings = default_aev(frames) if aev is None else aev
+
+    def features(frame: Atoms) -> np.ndarray:
+        every = compute_aev(frame, settings)
+        symbols = np.array(frame.get_chemical_symbols())
+        return np.concatenate([every[symbols == s].sum(axis=0) for s in settings.species]) / len(frame)
+
+    return np.array(_map(features, frames, n_threads))
+
+
+def _map(
+    function: Callable[[Atoms], np.ndarray], frames: Sequence[Atoms], n_threads: int
+) -> list[np.ndarray]:
+    """Apply a function to frames in threads (the kernels release the GIL)."""
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(function, frames))
+
+
+def force_features(frame: Atoms, aev: AEVSettings) -> np.ndarray:
+    """Return minus the derivatives of the summed AEVs by each coordinate, (3N, n_species * length), 1/Å.
+
+    Stored in single precision: 0.2 MB for 64 atoms of two species.
+    """
+    descriptor = compute_descriptor(frame, aev)
+    symbols = np.array(frame.get_chemical_symbols())
+    columns = []
+    for species in aev.species:
+        unit = np.zeros((aev.length, len(frame), aev.length), dtype=np.float32)
+        unit[
+            np.arange(aev.length)[:, None], np.flatnonzero(symbols == species), np.arange(aev.length)[:, None]
+        ] = 1
+        slopes, _ = descriptor.pull_back(unit)
+        columns.append(-slopes.reshape(aev.length, -1).T)
+    return np.concatenate(columns, axis=1, dtype=np.float32)
+
+
+def regressed_residuals(
+    rows: Rows, train: np.ndarray, test: np.ndarray, score: Callable[[np.ndarray], float]
+) -> tuple[np.ndarray, float]:
+    """Return what the linear model leaves of the test frames' values, and the ridge penalty it took.
+
+    The penalty is chosen by cross-validation within the training frames.
+
+    Parameters
+    ----------
+    rows
+        With features.
+    train, test
+        Indices of frames.
+    score
+        Turns residuals (n, 1 + m) into the error that the penalty should make small.
+    """
+    scores = np.zeros(len(PENALTIES))
+    for fold in range(_FOLDS):
+        held = np.arange(len(train)) % _FOLDS == fold  # indices are sorted: folds interleave the run
+        scores += [score(rest) for rest in _ridge(rows, train[~held], train[held], PENALTIES)]
+    penalty = PENALTIES[int(np.argmin(scores))]
+    (rest,) = _ridge(rows, train, test, (penalty,))
+    return rest, penalty
+
+
+def splits(frames: Sequence[Atoms], n: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return n random divisions of the frames, 80/20 by block, as (train, test) indices."""
+    parts = [split(frames, {"train": 0.8, "test": 0.2}, seed + k) for k in range(n)]
+    return [(part["train"], part["test"]) for part in parts]
+
+
+def _ridge(rows: Rows, train: np.ndarray, test: np.ndarray, penalties: Sequence[float]) -> list[np.ndarray]:
+    """Return residuals (n_test_rows, 1 + m) of a ridge regression, for each penalty."""
+    assert rows.features is not None
+    inner, outer = np.isin(rows.frame, train), np.isin(rows.frame, test)
+    x, y = _shifted(rows.features, rows.group, inner), _shifted(rows.values, rows.group, inner)
+    spread = x[inner].std(axis=0)
+    useful = spread > _FLAT * spread.max()
+    x = x[:, useful] / spread[useful]
+    normal, right = (x[inner].T @ x[inner]).astype(float), (x[inner].T @ y[inner]).astype(float)
+    residuals = []
+    for penalty in penalties:
+        weights = cho_solve(cho_factor(normal + penalty * np.eye(len(normal))), right)
+        residuals.append(y[outer] - x[outer] @ weights)
+    return residuals
+
+
+def _shifted(values: np.ndarray, group: np.ndarray | None, train: np.ndarray) -> np.ndarray:
+    """Take away the mean of each composition over the training rows (forces have none)."""
+    if group is None:
+        return values
+    n_groups = int(group.max()) + 1
+    counts = np.bincount(group[train], minlength=n_groups)
+    mean = np.zeros((n_groups, values.shape[1]))
+    np.add.at(mean, group[train], values[train])
+    mean /= np.maximum(counts, 1)[:, None]
+    mean[counts == 0] = values[train].mean(axis=0)
+    shifted: np.ndarray = values - mean[group]
+    return shifted
+
+
+def lowest(frames: Sequence[Atoms], window: float | None) -> list[Atoms]:
+    """Return the frames within a window (eV/atom) above the lowest energy of their composition."""
+    if window is None:
+        return list(frames)
+    require_labels(frames, ["energy"], where="energy_window")
+    energy = [frame.info["REF_energy"] / len(frame) for frame in frames]
+    formulas = [frame.get_chemical_formula(empirical=True) for frame in frames]
+    least: dict[str, float] = {}
+    for formula, value in zip(formulas, energy):
+        least[formula] = min(value, least.get(formula, math.inf))
+    return [f for f, formula, value in zip(frames, formulas, energy) if value - least[formula] < window]

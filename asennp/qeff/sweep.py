@@ -1,0 +1,265 @@
+"""The sweep of one scale of all charges, plain and regressed."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+
+from asennp.calculators.coulomb import CoulombCalculator
+from asennp.errors import InputError
+from asennp.models.aev import AEVSettings
+from asennp.qeff.rows import CoulombTerm, Quantity, Rows, lowest, make_rows, regressed_residuals, splits
+from asennp.results import Result
+
+Method = Literal["plain", "regressed"]
+#: Numbers held at once while all charges are tried.
+_BLOCK = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult(Result):
+    """A charge sweep.
+
+    Attributes
+    ----------
+    method
+        ``"plain"`` or ``"regressed"``.
+    on
+        ``"energy"`` or ``"forces"``.
+    charges
+        Species -> charge (e) at q = 1.
+    q
+        (n_q,) scale of the charges.
+    mae
+        (n_q,) mean absolute error, eV/atom or eV/Å; of the regressed sweep on test frames, mean over splits.
+    optimum
+        q of the smallest error.
+    interval
+        5 and 95 % points of the optimum: over bootstrap samples (plain) or splits (regressed).
+    optima
+        Optimum of each sample or split.
+    gain
+        Error at q = 0 less the smallest, in the unit of `mae`.
+    n_frames
+        Frames used.
+    penalties
+        Penalty chosen in each split (empty for the plain sweep).
+    contains_zero
+        Whether the interval contains 0: then the data do not show a charge at all.
+    note
+        What to mind; empty if nothing.
+    """
+
+    method: str
+    on: str
+    charges: dict[str, float]
+    q: np.ndarray
+    mae: np.ndarray
+    optimum: float
+    interval: tuple[float, float]
+    optima: np.ndarray
+    gain: float
+    n_frames: int
+    penalties: tuple[float, ...]
+    contains_zero: bool
+    note: str
+
+
+def dielectric_estimate(q_formal: float, eps: float) -> float:
+    """Return q_formal / sqrt(eps), the charge at which bare Coulomb gives the screened interaction.
+
+    Parameters
+    ----------
+    q_formal
+        Formal charge (e), e.g. 2 for Zn.
+    eps
+        Relative permittivity: the high-frequency one for rigid ions, the static one otherwise.
+    """
+    if eps < 1:
+        raise InputError("a permittivity below 1", where="eps", got=eps)
+    return q_formal / math.sqrt(eps)
+
+
+def sweep(
+    frames: Sequence[Atoms],
+    charges: Mapping[str, float],
+    q: np.ndarray | None = None,
+    method: Method = "plain",
+    *,
+    on: Quantity = "energy",
+    energy_window: float | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    aev: AEVSettings | None = None,
+    accuracy: float = 1e-6,
+    n_threads: int = 1,
+) -> SweepResult:
+    """Sweep the scale of the charges and find the one that leaves the smallest error.
+
+    Parameters
+    ----------
+    frames
+        Frames with ``REF_energy`` (or ``REF_forces``).
+    charges
+        Charges (e) at q = 1, e.g. ``{"Zn": 1, "O": -1}``; cells must be neutral.
+    q
+        Scales to try, by default 0 to 2 in steps of 0.01.
+    method
+        See `asennp.qeff`.
+    on
+        What is compared: energies (shifted within each composition and size) or forces.
+    energy_window
+        Use only frames within this energy (eV/atom) above the lowest of their composition.
+    samples
+        Bootstrap samples (plain, 300) or train/test splits of 80/20 by block (regressed, 16).
+    seed
+        Of samples and splits.
+    aev
+        Descriptor of the regressed sweep, by default the published one.
+    accuracy
+        Of the Coulomb sums.
+    n_threads
+        Frames whose features are computed side by side.
+
+    Raises
+    ------
+    InputError
+        For missing labels, charged cells, and too few frames.
+    """
+    q = np.arange(0.0, 2.005, 0.01) if q is None else np.asarray(q, dtype=float)
+    if method not in ("plain", "regressed"):
+        raise InputError("unknown method", where="method", expected="plain or regressed", got=method)
+    if on not in ("energy", "forces"):
+        raise InputError("unknown quantity", where="on", expected="energy or forces", got=on)
+    if q.ndim != 1 or len(q) < 2 or np.any(np.diff(q) <= 0):
+        raise InputError("charges must increase", where="q", got=q)
+    frames = lowest(frames, energy_window)
+    rows = make_rows(frames, [coulomb_term(charges, accuracy)], on, aev, method == "regressed", n_threads)
+    if method == "plain":
+        mae, optima = _bootstrap(rows, q, samples or 300, np.random.default_rng(seed))
+        penalties: tuple[float, ...] = ()
+    else:
+        curves, chosen = [], []
+        for train, test in splits(frames, samples or 16, seed):
+            rest, penalty = regressed_residuals(rows, train, test, lambda values: errors(values, q).min())
+            curves.append(errors(rest, q))
+            chosen.append(penalty)
+        mae, optima, penalties = np.mean(curves, axis=0), q[np.argmin(curves, axis=1)], tuple(chosen)
+    return _result(method, on, charges, q, mae, optima, len(frames), penalties)
+
+
+def sweep_by(
+    frames: Sequence[Atoms], labels: Sequence[Hashable], charges: Mapping[str, float], **settings: object
+) -> dict[str, SweepResult]:
+    """Sweep each sub-set of the frames by itself.
+
+    Parameters
+    ----------
+    frames
+        All frames.
+    labels
+        One a frame: a phase, a source.
+    charges, settings
+        As for `sweep`.
+
+    Returns
+    -------
+    dict
+        Label -> result; sub-sets of fewer than ten frames are left out.
+    """
+    if len(labels) != len(frames):
+        raise InputError("not one label a frame", where="labels", expected=len(frames), got=len(labels))
+    results = {}
+    for name in sorted({str(label) for label in labels}):
+        chosen = [frame for frame, label in zip(frames, labels) if str(label) == name]
+        if len(chosen) >= 10:
+            results[name] = sweep(chosen, charges, **settings)  # type: ignore[arg-type]
+    return results
+
+
+def coulomb_term(charges: Mapping[str, float], accuracy: float) -> CoulombTerm:
+    """Return the function that gives a frame's Coulomb energy (eV) and forces (eV/Å) for these charges."""
+    calculator = CoulombCalculator(dict(charges), accuracy=accuracy)
+
+    def term(frame: Atoms) -> tuple[float, np.ndarray]:
+        calculator.calculate(frame)
+        return calculator.results["energy"], calculator.results["forces"]
+
+    return term
+
+
+def errors(values: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Return the mean absolute residual at each q, (n_q,), of columns label and Coulomb term at q = 1."""
+    step = max(1, _BLOCK // len(values))
+    blocks = [
+        np.abs(values[:, 0] - np.square(q[k : k + step, None]) * values[:, 1]).mean(axis=1)
+        for k in range(0, len(q), step)
+    ]
+    return np.concatenate(blocks)
+
+
+def _bootstrap(
+    rows: Rows, q: np.ndarray, samples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the error at each q over all frames, and the optimum of each bootstrap sample of frames."""
+    n = rows.n_frames
+    optima = np.empty(samples)
+    if rows.group is None:
+        # forces are not shifted: a sample's curve is the weighted mean of the frames' own curves
+        curves = np.array([errors(rows.values[rows.frame == k], q) for k in range(n)])
+        sizes = np.bincount(rows.frame)
+        for k in range(samples):
+            weights = sizes * np.bincount(rng.integers(n, size=n), minlength=n)
+            optima[k] = q[np.argmin(weights @ curves)]
+        return sizes @ curves / sizes.sum(), optima
+    for k in range(samples):
+        optima[k] = q[np.argmin(errors(rows.centred(rng.integers(n, size=n)), q))]
+    return errors(rows.centred(), q), optima
+
+
+def interval_of(optima: np.ndarray) -> tuple[float, float]:
+    """Return the 5 and 95 % points."""
+    low, high = (float(value) for value in np.percentile(optima, [5, 95]))
+    return low, high
+
+
+def _result(
+    method: str,
+    on: str,
+    charges: Mapping[str, float],
+    q: np.ndarray,
+    mae: np.ndarray,
+    optima: np.ndarray,
+    n_frames: int,
+    penalties: tuple[float, ...],
+) -> SweepResult:
+    low, high = interval_of(optima)
+    best = int(np.argmin(mae))
+    notes = []
+    contains_zero = bool(low <= 0.0 <= high)
+    if contains_zero:
+        notes.append(
+            "the interval contains 0: these frames do not determine a charge; "
+            "use more frames, method='regressed', or the dielectric estimate q_formal/sqrt(eps)"
+        )
+    elif best in (0, len(q) - 1):
+        notes.append("the optimum lies at the end of the sweep: widen q")
+    zero = int(np.argmin(np.abs(q)))
+    return SweepResult(
+        method=method,
+        on=on,
+        charges={species: float(charge) for species, charge in charges.items()},
+        q=q,
+        mae=mae,
+        optimum=float(q[best]),
+        interval=(low, high),
+        optima=optima,
+        gain=float(mae[zero] - mae[best]),
+        n_frames=n_frames,
+        penalties=penalties,
+        contains_zero=contains_zero,
+        note="; ".join(notes),
+    )

@@ -1,0 +1,34 @@
+"""The features of the local linear model: their derivatives, and what they leave."""
+
+import numpy as np
+
+from asennp.qeff.rows import force_features, make_rows, regressed_residuals, splits, summed_features
+from asennp.qeff.sweep import coulomb_term
+
+
+def test_force_features_are_minus_the_gradient_of_the_summed_ones(make_frames, aev):
+    frame = make_frames(0.0, 1.0, n=2)[1]
+    rows = force_features(frame, aev).reshape(len(frame), 3, -1)
+    for atom, axis in ((0, 0), (3, 1), (9, 2)):
+        moved = []
+        for sign in (1, -1):
+            copy = frame.copy()
+            copy.positions[atom, axis] += sign * 1e-4
+            moved.append(summed_features([copy], aev)[0] * len(frame))
+        slope = (moved[0] - moved[1]) / 2e-4
+        np.testing.assert_allclose(rows[atom, axis], -slope, atol=2e-4 * np.abs(slope).max())
+
+
+def test_a_local_energy_is_explained_and_a_long_ranged_one_is_not(make_frames, aev):
+    """What is linear in the features goes to nothing; Coulomb does not."""
+    frames = make_frames(0.0, 1.0, n=60)
+    weights = np.random.default_rng(1).normal(size=2 * aev.length)
+    for frame, features in zip(frames, summed_features(frames, aev)):
+        frame.info["REF_energy"] = float(features @ weights) * len(frame)
+    rows = make_rows(frames, [coulomb_term({"Mg": 1, "O": -1}, 1e-6)], "energy", aev, True)
+    (train, test), *_ = splits(frames, 1, 0)
+    rest, penalty = regressed_residuals(rows, train, test, lambda values: float(np.abs(values[:, 0]).mean()))
+    before = np.abs(rows.centred(test)).mean(axis=0)
+    left = np.abs(rest).mean(axis=0)
+    assert left[0] < 0.05 * before[0] and penalty == 1e-3
+    assert left[1] > 2 * 0.05 * before[1]
