@@ -1,5 +1,6 @@
 """The page of an evaluation: every property once, calculators side by side."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 from asennp import __version__
 from asennp.evaluations.schema import EvaluationConfig
 from asennp.evaluations.steps import JOINT, KINDS, result_path
-from asennp.report.figures import plot_eos, plot_stability
+from asennp.report.defects import plot_defects, tabulate_defects
+from asennp.report.figures import plot_eos, plot_stability, plot_stress_strain
+from asennp.report.mechanics import tabulate_stress_strain
 from asennp.report.page import write_report
-from asennp.report.phonons import plot_phonons, tabulate_phonons
+from asennp.report.phonons import plot_phonons, plot_quasiharmonic, tabulate_phonons, tabulate_quasiharmonic
 from asennp.report.tables import Block, Details, Figure, Section, Table, Value
 from asennp.report.transition import (
     list_checks,
@@ -21,6 +24,7 @@ from asennp.report.transition import (
     tabulate_rungs,
     tabulate_static,
 )
+from asennp.report.transport import plot_diffusion, tabulate_diffusion
 
 #: Independent elastic constants shown, Voigt indices.
 _CONSTANTS = {"C11": (0, 0), "C12": (0, 1), "C13": (0, 2), "C33": (2, 2), "C44": (3, 3), "C66": (5, 5)}
@@ -111,14 +115,6 @@ def _eos(found: Found, config: EvaluationConfig) -> list[Block]:
     return [table, *figures]
 
 
-def _phonons(found: Found, config: EvaluationConfig) -> list[Block]:
-    blocks: list[Block] = []
-    for structure, results in found.items():
-        if results:
-            blocks += [Figure(plot_phonons(results), f"Phonons of {structure}."), tabulate_phonons(results)]
-    return blocks
-
-
 def _pressures(found: Found, config: EvaluationConfig) -> list[Block]:
     rows: list[list[Value]] = []
     for calculator, r in found["all"].items():
@@ -168,12 +164,34 @@ def _transition(found: Found, config: EvaluationConfig) -> list[Block]:
     return blocks
 
 
+def _shown(
+    tabulate: Callable[[Any], Table], plot: Callable[[Any], Any], caption: str
+) -> Callable[[Found, EvaluationConfig], list[Block]]:
+    """Return a section of one figure and one table a structure, calculators side by side."""
+
+    def blocks(found: Found, config: EvaluationConfig) -> list[Block]:
+        return [
+            block
+            for structure, results in found.items()
+            if results
+            for block in (Figure(plot(results), f"{caption} of {structure}."), tabulate(results))
+        ]
+
+    return blocks
+
+
 _BLOCKS = {
     "lattice": _lattices,
     "elastic": _elastic,
     "eos": _eos,
-    "phonons": _phonons,
+    "phonons": _shown(tabulate_phonons, plot_phonons, "Phonons"),
     "transition_pressure": _pressures,
+    "quasiharmonic": _shown(tabulate_quasiharmonic, plot_quasiharmonic, "Thermal expansion"),
+    "tensile": _shown(tabulate_stress_strain, plot_stress_strain, "Tension"),
+    "shear": _shown(tabulate_stress_strain, plot_stress_strain, "Shear"),
+    "vacancy": _shown(tabulate_defects, plot_defects, "Vacancies"),
+    "surface": _shown(tabulate_defects, plot_defects, "Surfaces"),
     "stability": _stability,
+    "diffusion": _shown(tabulate_diffusion, plot_diffusion, "Diffusion"),
     "transition": _transition,
 }

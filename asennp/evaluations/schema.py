@@ -1,7 +1,7 @@
 """The one schema of an evaluation: calculators, structures, and the properties asked for."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -112,6 +112,64 @@ class PressureProperty(Section):
     maximum_GPa: Positive = 60.0
 
 
+class QuasiharmonicProperty(Section):
+    """Thermal expansion and free energy."""
+
+    length_A: Positive = 10.0
+    """Least height of the supercell."""
+    n_volumes: Annotated[int, Field(ge=5)] = 7
+    volume_range: tuple[float, float] = (-0.03, 0.06)
+    """Relative change of volume, least and greatest."""
+    maximum_K: Positive = 1000.0
+
+
+class TensileProperty(Section):
+    """Static tension of the conventional cell."""
+
+    axis: Literal[0, 1, 2] = 0
+    mode: Literal["plane-strain", "uniaxial"] = "uniaxial"
+    maximum_strain: Positive = 0.3
+    step: Positive = 0.02
+
+
+class ShearProperty(Section):
+    """Static shear of the conventional cell."""
+
+    component: Literal["yz", "xz", "xy"] = "xy"
+    maximum_strain: Positive = 0.4
+    step: Positive = 0.04
+
+
+class VacancyProperty(Section):
+    """Vacancies."""
+
+    remove: dict[str, Count] = Field(default_factory=dict)
+    """Atoms to take out; one formula unit if left out."""
+    separation: Literal["near", "far"] = "near"
+    atoms: Count = 64
+    """Supercells of at least so many atoms."""
+
+
+class SurfaceProperty(Section):
+    """A nonpolar surface."""
+
+    miller: tuple[int, int, int] = (1, 0, 0)
+    """In the standard conventional cell."""
+    thickness_A: Positive = 15.0
+    charges: dict[str, float] | None = None
+    """Formal charges, by which polar terminations are found; None for crystals that are not ionic."""
+
+
+class DiffusionProperty(Section):
+    """Diffusion at several temperatures."""
+
+    temperatures_K: tuple[Positive, ...] = Field(default=(600.0, 800.0, 1000.0), min_length=1)
+    time_ps: Positive = 50.0
+    timestep_fs: Positive = 1.0
+    atoms: Count = 64
+    """Supercells of at least so many atoms."""
+
+
 class StabilityProperty(Section):
     """A thermostatted run."""
 
@@ -156,7 +214,13 @@ class Properties(Section):
     eos: EosProperty | None = None
     phonons: PhononProperty | None = None
     transition_pressure: PressureProperty | None = None
+    quasiharmonic: QuasiharmonicProperty | None = None
+    tensile: TensileProperty | None = None
+    shear: ShearProperty | None = None
+    vacancy: VacancyProperty | None = None
+    surface: SurfaceProperty | None = None
     stability: StabilityProperty | None = None
+    diffusion: DiffusionProperty | None = None
     transition: TransitionProperty | None = None
 
 

@@ -11,21 +11,32 @@ from ase import Atoms
 
 from asennp.calculators.named import calculator_maker
 from asennp.evaluate import (
+    DefectResult,
+    DiffusionResult,
     ElasticResult,
     EosResult,
     LatticeResult,
     PhononResult,
+    QuasiharmonicResult,
     StabilityResult,
+    TensileResult,
     TransitionPressureResult,
     TransitionResult,
+    compute_diffusion,
     compute_elastic,
     compute_eos,
     compute_lattice,
     compute_phonons,
+    compute_quasiharmonic,
+    compute_shear,
     compute_stability,
+    compute_surface,
+    compute_tensile,
     compute_transition,
     compute_transition_pressure,
+    compute_vacancy,
 )
+from asennp.evaluate.slab import conventional_cell
 from asennp.evaluations.schema import EvaluationConfig
 from asennp.processes import run_processes
 from asennp.stages.graph import Stage
@@ -38,7 +49,13 @@ KINDS: Mapping[str, tuple[str, type[Any], bool]] = {
     "eos": ("equations of state", EosResult, True),
     "phonons": ("phonons", PhononResult, True),
     "transition_pressure": ("transition pressures", TransitionPressureResult, True),
+    "quasiharmonic": ("thermal expansion", QuasiharmonicResult, True),
+    "tensile": ("tension", TensileResult, True),
+    "shear": ("shear", TensileResult, True),
+    "vacancy": ("vacancies", DefectResult, True),
+    "surface": ("surfaces", DefectResult, True),
     "stability": ("stability", StabilityResult, True),
+    "diffusion": ("diffusion", DiffusionResult, True),
     "transition": ("finite-temperature benchmark", TransitionResult, False),
 }
 #: Properties of all structures together.
@@ -134,22 +151,56 @@ def _transition(
 
 
 def _compute(property_: str, what: Any, maker: Any, settings: Any, seed: int, path: Path) -> None:
-    calculator = maker()
-    if property_ == "lattice":
-        pressure = 0.0 if settings is None else settings.pressure_GPa
-        result: Any = compute_lattice(what, calculator, pressure_GPa=pressure)
-    elif property_ == "elastic":
-        result = compute_elastic(what, calculator, strain=settings.strain, relaxed_ions=settings.relaxed_ions)
-    elif property_ == "eos":
-        result = compute_eos(what, calculator)
-    elif property_ == "phonons":
-        result = compute_phonons(what, calculator, length_A=settings.length_A)
-    elif property_ == "transition_pressure":
-        result = compute_transition_pressure(what, calculator, settings.maximum_GPa)
-    else:
-        times = max(1, round((settings.atoms / len(what)) ** (1 / 3) + 0.49))
-        result = compute_stability(
-            what.repeat(times), calculator, settings.temperature_K, settings.time_ps, settings.timestep_fs,
-            rng=np.random.default_rng(seed), pressure_GPa=settings.pressure_GPa,
-        )  # fmt: skip
+    """Compute one property of one structure (of all, for the joint ones) and write it."""
+    result = _COMPUTE[property_](what, maker(), settings, np.random.default_rng(seed))
     result.to_json(path)
+
+
+def _repeats(atoms: Atoms, wanted: int) -> int:
+    """Return the least cube of cells with so many atoms, to the nearest half."""
+    return max(1, round((wanted / len(atoms)) ** (1 / 3) + 0.49))
+
+
+def _stability(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> StabilityResult:
+    crystal = atoms.repeat(_repeats(atoms, s.atoms))
+    return compute_stability(
+        crystal, calculator, s.temperature_K, s.time_ps, s.timestep_fs, rng=rng, pressure_GPa=s.pressure_GPa
+    )
+
+
+def _diffusion(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> DiffusionResult:
+    crystal = atoms.repeat(_repeats(atoms, s.atoms))
+    return compute_diffusion(crystal, calculator, s.temperatures_K, s.time_ps, s.timestep_fs, rng=rng)
+
+
+def _quasiharmonic(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> QuasiharmonicResult:
+    return compute_quasiharmonic(
+        atoms, calculator, length_A=s.length_A, n_volumes=s.n_volumes, volume_range=s.volume_range,
+        temperatures_K=np.linspace(0.0, s.maximum_K, 51),
+    )  # fmt: skip
+
+
+def _vacancy(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> DefectResult:
+    remove = s.remove or atoms.symbols.formula.reduce()[0].count()
+    return compute_vacancy(atoms, calculator, remove, _repeats(atoms, s.atoms), separation=s.separation)
+
+
+#: (structure or structures, calculator, settings, generator) -> result.
+_COMPUTE: Mapping[str, Callable[[Any, Any, Any, np.random.Generator], Any]] = {
+    "lattice": lambda a, c, s, rng: compute_lattice(a, c, pressure_GPa=s.pressure_GPa if s else 0.0),
+    "elastic": lambda a, c, s, rng: compute_elastic(a, c, strain=s.strain, relaxed_ions=s.relaxed_ions),
+    "eos": lambda a, c, s, rng: compute_eos(a, c),
+    "phonons": lambda a, c, s, rng: compute_phonons(a, c, length_A=s.length_A),
+    "transition_pressure": lambda a, c, s, rng: compute_transition_pressure(a, c, s.maximum_GPa),
+    "quasiharmonic": _quasiharmonic,
+    "tensile": lambda a, c, s, rng: compute_tensile(
+        conventional_cell(a), c, s.axis, s.maximum_strain, s.step, mode=s.mode
+    ),
+    "shear": lambda a, c, s, rng: compute_shear(
+        conventional_cell(a), c, s.component, s.maximum_strain, s.step
+    ),
+    "vacancy": _vacancy,
+    "surface": lambda a, c, s, rng: compute_surface(a, c, s.miller, s.thickness_A, charges=s.charges),
+    "stability": _stability,
+    "diffusion": _diffusion,
+}

@@ -60,6 +60,33 @@ def test_an_evaluation_is_done_once_and_grows(asennp, tmp_path: Path) -> None:
     assert code == 2 and "another configuration" in err
 
 
+QUICK = {
+    "tensile": ({"maximum_strain": 0.04}, "Tension of fcc"),
+    "vacancy": ({"atoms": 8}, "V(Ar)"),
+}
+LONG = {
+    "surface": ({"miller": [1, 1, 1], "thickness_A": 8.0}, "(1 1 1) surface"),
+    "shear": ({"maximum_strain": 0.08}, "Shear of fcc"),
+    "quasiharmonic": (
+        {"length_A": 7.0, "maximum_K": 20.0, "n_volumes": 5},
+        "Thermal expansion of fcc",
+    ),
+    "diffusion": ({"temperatures_K": [20, 40], "time_ps": 0.8, "atoms": 8}, "10⁻⁵ cm²/s"),
+}
+
+
+@pytest.mark.parametrize("asked", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)], ids=["quick", "long"])
+def test_a_property_has_its_step_and_its_place_on_the_page(asked, asennp, tmp_path: Path) -> None:
+    argon = {**ARGON, "calculators": {"pair": {"use": "argon-buckingham", "arguments": {"coulomb": False}}}}
+    argon["properties"] = {name: settings for name, (settings, _) in asked.items()}
+    Path("all.yaml").write_text(yaml.safe_dump(argon))
+    code, _, err = asennp("evaluate", "all.yaml")
+    assert code == 0, err
+    page = (tmp_path / "argon/report.html").read_text()
+    for _, words in asked.values():
+        assert words in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
