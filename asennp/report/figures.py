@@ -7,15 +7,20 @@ from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_p
 from asennp.report.phonons import plot_phonons, plot_quasiharmonic, plot_thermal
 from asennp.report.sampling import plot_map, plot_walkers
 from asennp.report.structures import plot_structures
+from asennp.report.thermodynamics import plot_bias, plot_free_energy, plot_heat_capacity, plot_populations
 
 __all__ = [
     "PropertyRow",
+    "plot_bias",
     "plot_curves",
     "plot_eos",
+    "plot_free_energy",
+    "plot_heat_capacity",
     "plot_map",
     "plot_methods",
     "plot_parity",
     "plot_phonons",
+    "plot_populations",
     "plot_properties",
     "plot_quasiharmonic",
     "plot_scores",
