@@ -132,6 +132,7 @@ class WangLandauBias(Bias):
         self.surface = Surface(self.axes)
         empty = np.zeros(self.surface.coefficients.shape, dtype=np.int64)
         self.state = WangLandauState(self.surface.coefficients, empty, empty.copy(), float(ln_f))
+        self._n_visited = 0
         self.record: list[tuple[float, ...]] | None = None
 
     @property
@@ -211,6 +212,7 @@ class WangLandauBias(Bias):
             state.n_outside += 1
         else:
             node = tuple(round(x) for x in scaled)
+            self._n_visited += state.visits[node] == 0
             state.histogram[node] += 1
             state.visits[node] += 1
         if state.frozen:
@@ -245,11 +247,11 @@ class WangLandauBias(Bias):
         if rule.name == "constant":
             return
         if rule.name == "1/t" or state.one_over_t:
-            state.ln_f = min(rule.ln_f, rule.one_over_t(state.visits, state.n_updates))
+            state.ln_f = float(min(rule.ln_f, max(self._n_visited, 1) / state.n_updates))
         elif state.n_updates % rule.check_interval == 0 and rule.is_flat(state.histogram, self._counted):
             state.ln_f *= 0.5
             state.histogram[...] = 0
-            state.one_over_t = state.ln_f <= rule.one_over_t(state.visits, state.n_updates)
+            state.one_over_t = bool(state.ln_f <= self._n_visited / state.n_updates)
 
     def _counted(self) -> np.ndarray:
         return (self.state.visits > 0) & self._free()
@@ -375,6 +377,7 @@ class WangLandauBias(Bias):
         for name, value in values["state"].items():
             setattr(bias.state, name, value)
         bias.surface.refresh()
+        bias._n_visited = int(np.count_nonzero(bias.state.visits))
         return bias
 
     def __reduce__(self) -> tuple[Any, ...]:

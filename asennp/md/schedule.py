@@ -53,10 +53,6 @@ class Schedule:
                 got=(self.ln_f, self.flatness, self.check_interval),
             )
 
-    def one_over_t(self, visits: np.ndarray, n_updates: int) -> float:
-        """Return N_visited/t, t counted in updates."""
-        return float(np.count_nonzero(visits)) / n_updates
-
     def is_flat(self, histogram: np.ndarray, counted: Callable[[], np.ndarray]) -> bool:
         """Tell whether the visits of the nodes that count are even."""
         visited = np.sort(histogram[counted()])
