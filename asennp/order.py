@@ -131,6 +131,28 @@ class ReciprocalOrder(OrderParameter):
         return cls._cubic(atoms, cells, star, "cells", species)
 
     @classmethod
+    def of(cls, reference: Atoms, species: Sequence[str] | None = None) -> "ReciprocalOrder":
+        """Return the star of a crystal in its own cell: the strong ones of its shortest reciprocal vectors.
+
+        Of the waves with at least a tenth of the power |sum exp(i g·r)|^2 = N^2 of a full lattice, those up
+        to 15 % longer than the shortest make the first shell; those with a third of the power of its
+        strongest are kept. The shell is widened until they span space. Rock salt gives the SC star,
+        zincblende the FCC star, wurtzite {100} and (002).
+
+        Parameters
+        ----------
+        reference
+            The perfect crystal, in the cell that will be sampled.
+        species
+            Chemical symbols that count; all atoms if not given.
+        """
+        chosen = _choose(reference, None if species is None else tuple(species))
+        scaled = reference.get_scaled_positions(wrap=False)
+        return cls(
+            _strong_vectors(scaled if chosen is None else scaled[chosen], reference), reference, species
+        )
+
+    @classmethod
     def _cubic(
         cls,
         atoms: Atoms,
@@ -248,6 +270,30 @@ def _unique_up_to_sign(triples: np.ndarray) -> np.ndarray:
         if n not in kept and tuple(-value for value in n) not in kept:
             kept.append(n)
     return np.array(kept, dtype=int)
+
+
+def _strong_vectors(scaled: np.ndarray, reference: Atoms) -> np.ndarray:
+    """Return the star of `ReciprocalOrder.of` as integer triples."""
+    spacing = (reference.cell.volume / len(scaled)) ** (1.0 / 3.0)
+    reciprocal = np.asarray(reference.cell.reciprocal())
+    reach = 2.0 / spacing  # twice the shortest wave of a simple cubic lattice of this density
+    most = np.floor(reach * reference.cell.lengths() + 1e-9).astype(int)
+    grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = grid[len(grid) // 2 + 1 :]  # n and -n count once
+    lengths = np.linalg.norm(grid @ reciprocal, axis=1)
+    power = np.abs(np.exp(2j * np.pi * (grid @ scaled.T)).mean(axis=1)) ** 2
+    present = power >= 0.1
+    for widening in (1.15, 1.3, 1.5, 2.0):
+        shell = present & (lengths <= widening * lengths[present].min(initial=np.inf))
+        star = shell & (power >= power[shell].max(initial=0.0) / 3.0)
+        if star.any() and np.linalg.matrix_rank(grid[star]) == 3:
+            return np.asarray(grid[star])
+    raise InputError(
+        "no strong waves: this is no crystal",
+        where="reference",
+        expected="a perfect crystal in its own periodic cell",
+        got=f"waves with at most {power.max(initial=0.0):.2f} of a lattice's power",
+    )
 
 
 def _choose(atoms: Atoms, species: tuple[str, ...] | None) -> np.ndarray | None:

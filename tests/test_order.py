@@ -7,6 +7,7 @@ from ase.build import bulk
 
 from asennp.errors import InputError
 from asennp.order import ReciprocalOrder, VolumeOrder, order_from_dict
+from asennp.structures import build_phase, orthorhombic
 
 
 def crystal(structure: str, a: float) -> Atoms:
@@ -34,6 +35,27 @@ def hot(rng_seed: int = 3) -> Atoms:
 def test_perfect_crystals(structure: str, star: str, expected: float) -> None:
     atoms = crystal(structure, 4.4)
     assert getattr(ReciprocalOrder, star)(atoms)(atoms) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("structure", "star"), [("rocksalt", "sc"), ("zincblende", "fcc")])
+def test_the_star_of_a_crystal_is_found_in_its_own_cell(structure: str, star: str) -> None:
+    atoms = crystal(structure, 4.4)
+    found, known = ReciprocalOrder.of(atoms), getattr(ReciprocalOrder, star)(atoms)
+    assert found(atoms) == pytest.approx(known(atoms), abs=1e-9)
+    assert len(found.vectors) == len(known.vectors)
+
+
+def test_wurtzite_has_a_star_of_its_own_in_its_orthorhombic_cell() -> None:
+    """Strong for wurtzite, spanning space, weak once the atoms are scattered; nothing to find in a gas."""
+    wurtzite = orthorhombic(build_phase("ZnO", "wurtzite", 3.23, c=5.08, u=0.389)).repeat((3, 2, 2))
+    order = ReciprocalOrder.of(wurtzite)
+    assert np.linalg.matrix_rank(order.vectors) == 3
+    assert order(wurtzite) > len(wurtzite) / 4
+    gas = wurtzite.copy()
+    gas.set_scaled_positions(np.random.default_rng(0).random((len(gas), 3)))
+    assert order(gas) < 5.0
+    with pytest.raises(InputError, match="no crystal"):
+        ReciprocalOrder.of(gas)
 
 
 def test_perfect_body_centred_lattice_counts_every_atom() -> None:
