@@ -12,6 +12,7 @@ from asennp.md.bias import LinearBias
 from asennp.md.integrators import INTEGRATORS, cell_moves
 from asennp.md.momt import MOMT
 from asennp.order import ReciprocalOrder, VolumeOrder
+from asennp.units import KB
 
 T0, P0 = 300.0, 0.5 * units.GPa
 DAMPING = {"tdamp": 200 * units.fs, "pdamp": 400 * units.fs}
@@ -24,10 +25,10 @@ CASES = [(name, None) for name in INTEGRATORS] + [
 
 def make(atoms: Atoms, name: str, mask: tuple[str, ...] | None, dt_fs: float, **settings: object) -> MOMT:
     """Return a run under a bias on enthalpy, order and volume."""
+    bias = None if name == "verlet" else LinearBias(0.4, (0.01, 1e-4))
     return MOMT(
         atoms, dt_fs * units.fs, T0, P0 if cell_moves(name) else None, integrator=name, mask=mask,
-        order=[ReciprocalOrder.fcc(atoms), VolumeOrder()],
-        bias=None if name == "verlet" else LinearBias(0.4, (0.01, 1e-4)),
+        order=[ReciprocalOrder.fcc(atoms), VolumeOrder()], bias=bias,
         rng=np.random.default_rng(5), **DAMPING, **settings,
     )  # fmt: skip
 
@@ -188,3 +189,54 @@ def z_score(values: np.ndarray, exact: float, n_blocks: int = 20) -> float:
     """Return how many standard errors a mean is off, errors from blocks."""
     blocks = np.array([block.mean() for block in np.array_split(values, n_blocks)])
     return float((blocks.mean() - exact) / (blocks.std(ddof=1) / np.sqrt(n_blocks)))
+
+
+def sample_cells(mask: tuple[str, ...] | None, steps: int = 50_000, measure: bool = True) -> np.ndarray:
+    """Return the cells of a soft spring crystal of two atoms at no pressure, one a step."""
+    atoms = spring_crystal(bulk=0.4, shear=0.4)
+    dynamics = MOMT(
+        atoms, 6 * units.fs, T0, 0.0, integrator="langevin-flexible", mask=mask, shape_limit=50.0,
+        tdamp=50 * units.fs, pdamp=150 * units.fs, rng=np.random.default_rng(3),
+    )  # fmt: skip
+    if not measure:
+        dynamics.integrator.cell._entropy[:] = 0.0  # type: ignore[attr-defined]
+    return np.array([atoms.cell.array.copy() for _ in dynamics.irun(steps)])[1000:]
+
+
+@pytest.mark.slow
+def test_chosen_components_have_a_flat_measure() -> None:
+    # springs do not care for the cell, so rho(h_xx, h_xy) ~ exp(-U_cell/kT), flat in both
+    x, y = np.linspace(0.2, 10.0, 1500), np.linspace(-10.0, 10.0, 1501)
+    lengths, tilts = np.meshgrid(x / 3.0, y / 3.0, indexing="ij")
+    trace = (lengths**2 + 2.0 + tilts**2) / lengths ** (2 / 3)
+    weights = np.exp(-(0.2 * (lengths - 1.0) ** 2 + 0.2 * (trace - 3.0)) / (KB * T0))
+    length, tilt = (float((weights * 9.0 * f).sum() / weights.sum()) for f in (lengths**2, tilts**2))
+    cells = sample_cells(("xx", "xy"))
+    assert abs(z_score(cells[:, 0, 0] ** 2, length)) < 4
+    assert abs(z_score(cells[:, 1, 0] ** 2, tilt)) < 4
+    assert np.array_equal(cells[0][[0, 0, 1, 2, 2], [1, 2, 2, 0, 1]], np.zeros(5))
+    wrong = sample_cells(("xx", "xy"), measure=False)
+    assert abs(z_score(wrong[:, 0, 0] ** 2, length)) > 5
+
+
+@pytest.mark.slow
+def test_a_flexible_cell_has_the_measure_dv_times_shapes() -> None:
+    # d^9h/V^2 = dV dS with S the shape: here U_cell is a sum of a function of V and one of S
+    cells = sample_cells(None)
+    volumes = np.abs(np.linalg.det(cells))
+    grid = np.linspace(0.01, 150.0, 50_000)
+    weights = np.exp(-0.2 * (grid / 27.0 - 1.0) ** 2 / (KB * T0))
+    for power in (1, 2):
+        exact = float((weights * grid**power).sum() / weights.sum())
+        assert abs(z_score(volumes**power, exact)) < 4
+    # shapes: principal logarithmic stretches with the invariant measure prod sinh|l_i - l_j|
+    a, b = np.meshgrid(np.linspace(-2, 2, 801), np.linspace(-2, 2, 801), indexing="ij")
+    stretches = np.stack([a, b, -a - b])
+    measure = np.ones_like(a)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        measure = measure * np.sinh(np.abs(stretches[i] - stretches[j]))
+    trace = np.exp(2.0 * stretches).sum(axis=0)
+    weights = measure * np.exp(-0.2 * (trace - 3.0) / (KB * T0))
+    F = cells / 3.0
+    traces = np.einsum("nij,nij->n", F, F) / np.abs(np.linalg.det(F)) ** (2 / 3)
+    assert abs(z_score(traces, float((weights * trace).sum() / weights.sum()))) < 4
