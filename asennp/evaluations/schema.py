@@ -124,7 +124,7 @@ class QuasiharmonicProperty(Section):
 
 
 class TensileProperty(Section):
-    """Static tension of the conventional cell."""
+    """Static tension of the conventional cell (of a hexagonal crystal: a, √3 a, c)."""
 
     axis: Literal[0, 1, 2] = 0
     mode: Literal["plane-strain", "uniaxial"] = "uniaxial"
@@ -133,7 +133,7 @@ class TensileProperty(Section):
 
 
 class ShearProperty(Section):
-    """Static shear of the conventional cell."""
+    """Static shear of the conventional cell (of a hexagonal crystal: a, √3 a, c)."""
 
     component: Literal["yz", "xz", "xy"] = "xy"
     maximum_strain: Positive = 0.4

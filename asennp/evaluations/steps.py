@@ -41,6 +41,7 @@ from asennp.evaluations.schema import EvaluationConfig
 from asennp.processes import run_processes
 from asennp.stages.graph import Stage
 from asennp.stages.output import StageOutput
+from asennp.structures import orthorhombic
 
 #: Properties in order: title, kind of result, whether it starts from the relaxed lattice.
 KINDS: Mapping[str, tuple[str, type[Any], bool]] = {
@@ -180,6 +181,12 @@ def _quasiharmonic(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generat
     )  # fmt: skip
 
 
+def _right_angled(atoms: Atoms) -> Atoms:
+    """Return the conventional cell, or for a hexagonal crystal the right-angled double of it."""
+    cell = conventional_cell(atoms)
+    return orthorhombic(cell) if abs(cell.cell.angles()[2] - 120.0) < 1e-3 else cell
+
+
 def _vacancy(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> DefectResult:
     remove = s.remove or atoms.symbols.formula.reduce()[0].count()
     return compute_vacancy(atoms, calculator, remove, _repeats(atoms, s.atoms), separation=s.separation)
@@ -194,11 +201,9 @@ _COMPUTE: Mapping[str, Callable[[Any, Any, Any, np.random.Generator], Any]] = {
     "transition_pressure": lambda a, c, s, rng: compute_transition_pressure(a, c, s.maximum_GPa),
     "quasiharmonic": _quasiharmonic,
     "tensile": lambda a, c, s, rng: compute_tensile(
-        conventional_cell(a), c, s.axis, s.maximum_strain, s.step, mode=s.mode
+        _right_angled(a), c, s.axis, s.maximum_strain, s.step, mode=s.mode
     ),
-    "shear": lambda a, c, s, rng: compute_shear(
-        conventional_cell(a), c, s.component, s.maximum_strain, s.step
-    ),
+    "shear": lambda a, c, s, rng: compute_shear(_right_angled(a), c, s.component, s.maximum_strain, s.step),
     "vacancy": _vacancy,
     "surface": lambda a, c, s, rng: compute_surface(a, c, s.miller, s.thickness_A, charges=s.charges),
     "stability": _stability,
