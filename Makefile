@@ -13,8 +13,9 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 demo: $(VENV)/.demo
 	$(BIN)/asennp run $(RUN)
 
+# one worker a core; the libraries inside keep to one thread each, or they would wait for one another
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "slow"

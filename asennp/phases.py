@@ -145,6 +145,11 @@ def classify(atoms: Atoms) -> PhaseLabels:
     return PhaseLabels(labels, fractions, commonest if fractions[commonest] >= 0.5 else "mixed")
 
 
+def phase_fractions(atoms: Atoms) -> dict[str, float]:
+    """Return the share of the atoms of each phase, as `classify` names them: for observers of a run."""
+    return classify(atoms).fractions
+
+
 def classify_frames(frames: Iterable[Atoms]) -> PhaseHistory:
     """Classify every frame of a trajectory of one composition."""
     found = [classify(frame) for frame in frames]

@@ -9,7 +9,7 @@ from ase.build import bulk, molecule
 
 from asennp.errors import InputError
 from asennp.neighbors import neighbor_pairs
-from asennp.phases import classify, classify_frames
+from asennp.phases import classify, classify_frames, phase_fractions
 from asennp.structures import build_phase, orthorhombic
 
 #: Five frames each of MD with the Lewis-Catlow potential, 1 bar: rock salt and zincblende at 2000 K
@@ -47,6 +47,7 @@ def test_perfect_crystals(phase: str) -> None:
     assert found.phase == phase
     assert found.fractions[phase] == 1.0
     assert set(found.labels) == {phase}
+    assert phase_fractions(CRYSTALS[phase]) == found.fractions
 
 
 @pytest.mark.parametrize("phase", ["rocksalt", "zincblende", "wurtzite", "graphitic", "cesiumchloride"])

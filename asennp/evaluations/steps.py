@@ -38,6 +38,7 @@ from asennp.evaluate import (
 )
 from asennp.evaluate.slab import conventional_cell
 from asennp.evaluations.schema import EvaluationConfig
+from asennp.phases import phase_fractions
 from asennp.processes import run_processes
 from asennp.stages.graph import Stage
 from asennp.stages.output import StageOutput
@@ -164,9 +165,12 @@ def _repeats(atoms: Atoms, wanted: int) -> int:
 
 def _stability(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> StabilityResult:
     crystal = atoms.repeat(_repeats(atoms, s.atoms))
+    # phases are known of elements and compounds of two species
+    known = len(set(crystal.numbers.tolist())) <= 2
     return compute_stability(
-        crystal, calculator, s.temperature_K, s.time_ps, s.timestep_fs, rng=rng, pressure_GPa=s.pressure_GPa
-    )
+        crystal, calculator, s.temperature_K, s.time_ps, s.timestep_fs, rng=rng, pressure_GPa=s.pressure_GPa,
+        classify=phase_fractions if known else None,
+    )  # fmt: skip
 
 
 def _diffusion(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) -> DiffusionResult:
