@@ -23,6 +23,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+#: Mappings of the user's own names: one given in a file replaces that of the preset it is based on.
+_WHOLE = ("walkers", "phases", "charges")
+
 S = typing.TypeVar("S", bound=Section)
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -80,9 +83,24 @@ class WangLandauConfig(Section):
     """First modification factor, ln f."""
     kernel_nodes: Positive = 1.5
     """Width of the update kernel, in mesh nodes."""
-    schedule: Literal["constant", "flatness"] = "constant"
+    schedule: Literal["constant", "flatness", "1/t"] = "constant"
     temperature_range_K: tuple[Positive, Positive] = (500.0, 8000.0)
     """Bounds of the microcanonical temperature T0/alpha, by limiting the slope of the surface."""
+
+
+class MeltConfig(Section):
+    """A disordered start: melted in a widened cell, then let to the run's temperature and pressure."""
+
+    expansion: Positive = 1.25
+    """Volume of the melting cell over the crystal's: dense rock salt stands 5000 K at its own volume."""
+    temperature_K: Positive = 5000.0
+    steps: Count = 10_000
+    """Steps at that volume and `temperature_K`."""
+    equilibration_steps: Count = 3000
+    """Steps at the run's own temperature and pressure, before the bias acts: few, lest it freezes."""
+
+
+Star = Literal["sc", "fcc", "bcc", "own", "volume"]
 
 
 class WalkerConfig(Section):
@@ -90,13 +108,15 @@ class WalkerConfig(Section):
 
     phase: str
     """Phase of the start."""
-    star: Literal["sc", "fcc", "bcc"]
+    orders: dict[Star, Axis]
+    """Order parameters, each with its mesh (low, high, nodes): the {100}, {111} or {110} star of a cubic
+    lattice (sc, fcc, bcc), the strong short star of the start's own crystal (own), or the cell's volume."""
     cells: tuple[Count, Count, Count] = (2, 2, 2)
-    """Conventional cubic cells along each edge."""
-    enthalpy: Axis
-    """Mesh in H = U + PV (eV): low, high, nodes."""
-    order: Axis
-    """Mesh in the order parameter: low, high, nodes."""
+    """Unit cells along each edge: conventional cubic ones, or right-angled ones of wurtzite."""
+    enthalpy: Axis | None = None
+    """Mesh in H = U + PV (eV): low, high, nodes. Without it there is no bias: plain NPT."""
+    melt: MeltConfig | None = None
+    """If set, the walker starts from the melt of this crystal."""
 
 
 class SampleConfig(Section):
@@ -109,6 +129,10 @@ class SampleConfig(Section):
     pressure_bar: float = 1.0
     frame_interval: Count = 100
     checkpoint_interval: Count = 10_000
+    integrator: Literal["mtk-isotropic", "mtk-flexible", "langevin-isotropic", "langevin-flexible"] = (
+        "mtk-isotropic"
+    )
+    """Heat bath and cell, see `MOMT`; a flexible cell also changes its shape."""
     wang_landau: WangLandauConfig = WangLandauConfig()
 
 
@@ -270,6 +294,9 @@ def preset_names(folder: str = "presets") -> list[str]:
 def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     """Read a preset by name, or a YAML file.
 
+    A file with ``based_on: PRESET`` takes from that preset what it does not say itself, key by key;
+    walkers count as one key.
+
     Parameters
     ----------
     source
@@ -316,7 +343,17 @@ def read_values(source: str | Path, folder: str) -> tuple[dict[str, Any], str]:
         raise InputError("not a YAML file", where=where, got=str(error).replace("\n", " ")) from None
     if not isinstance(values, dict):
         raise InputError("not a mapping of keys", where=where, got=type(values).__name__)
-    return values, where
+    base = values.pop("based_on", None)
+    return (values if base is None else _merge(read_values(str(base), folder)[0], values)), where
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of `base` with those of `own` in their place, section by section."""
+    merged = dict(base)
+    for key, value in own.items():
+        sections = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in _WHOLE
+        merged[key] = _merge(base[key], value) if sections else value
+    return merged
 
 
 def parse_config(values: dict[str, Any], where: str) -> Config:

@@ -21,7 +21,7 @@ def test_presets_are_valid_and_complete_themselves(name: str) -> None:
     [
         ({"sample.stepz": 5}, ["sample.stepz: unknown key", "did you mean 'steps'"]),
         ({"distill.train.epoch": 5}, ["distill.train.epoch: unknown key", "did you mean 'epochs'"]),
-        ({"sample.walkers.SC.stars": 5}, ["sample.walkers.SC.stars: unknown key", "did you mean 'star'"]),
+        ({"sample.walkers.SC.cell": 5}, ["sample.walkers.SC.cell: unknown key", "did you mean 'cells'"]),
         ({"sample.steps": -5}, ["sample.steps: input should be greater than 0", "got -5"]),
         ({"sample.steps": "many"}, ["sample.steps: input should be a valid integer", "got 'many'"]),
         ({"system.charges": {"Zn": 2, "Oo": -2}}, ["unknown element 'Oo'", "did you mean"]),
@@ -51,3 +51,16 @@ def test_every_key_is_explained_or_obvious() -> None:
     """The JSON schema is what ``asennp schema`` prints: each section says what it is."""
     for name, section in Config.model_json_schema()["$defs"].items():
         assert section.get("description"), name
+
+
+def test_a_file_may_stand_on_a_preset(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "based_on: zno-tiny\nname: mine\nsample:\n  steps: 50\n"
+        "  walkers: {ONE: {phase: W, enthalpy: [-160, -140, 40], orders: {own: [0, 9, 10]}}}\n"
+    )
+    config, base = load_config(mine), load_config("zno-tiny")
+    assert list(config.sample.walkers) == ["ONE"]  # walkers are one key: those of the preset are gone
+    assert (config.name, config.sample.steps) == ("mine", 50)
+    assert config.sample.temperature_K == base.sample.temperature_K
+    assert config.distill == base.distill

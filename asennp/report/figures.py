@@ -5,7 +5,7 @@ from asennp.report.learning import plot_curves, plot_scores, plot_stages
 from asennp.report.mechanics import plot_eos, plot_stability, plot_stress_strain
 from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_properties
 from asennp.report.phonons import plot_phonons, plot_quasiharmonic, plot_thermal
-from asennp.report.sampling import plot_map, plot_walkers
+from asennp.report.sampling import plot_map, plot_phases, plot_walkers
 from asennp.report.structures import plot_structures
 from asennp.report.thermodynamics import plot_bias, plot_free_energy, plot_heat_capacity, plot_populations
 
@@ -19,6 +19,7 @@ __all__ = [
     "plot_map",
     "plot_methods",
     "plot_parity",
+    "plot_phases",
     "plot_phonons",
     "plot_populations",
     "plot_properties",

@@ -139,3 +139,37 @@ def plot_map(
             )
     axes[0, 0].set_ylabel(order_label)
     return figure
+
+
+@house_style
+def plot_phases(time_ps: ArrayLike, fractions: Mapping[str, ArrayLike], n_bins: int = 200) -> Any:
+    """Plot the share of the atoms of each phase along a run, stacked; what never reaches 1 % is left out.
+
+    Parameters
+    ----------
+    time_ps
+        (n,) times of the frames.
+    fractions
+        {phase: (n,) share of the atoms}; averaged over `n_bins` stretches of the run.
+    """
+    time = np.asarray(time_ps, float)
+    bins = np.array_split(np.arange(len(time)), min(n_bins, len(time)))
+    shares = {name: np.array([np.mean(np.asarray(f)[b]) for b in bins]) for name, f in fractions.items()}
+    shares = {name: share for name, share in shares.items() if share.max() >= 0.01}
+    figure, axes = panels(1, 1, height=1.9)
+    ax = axes[0, 0]
+    colour = colours(shares)
+    ax.stackplot(
+        [time[b].mean() for b in bins],
+        *shares.values(),
+        labels=list(shares),
+        colors=[colour[name] for name in shares],
+        linewidth=0,
+    )
+    ax.set_ylim(0.0, 1.0)
+    ax.margins(x=0.0)
+    ax.grid(False)
+    ax.set_xlabel("Time (ps)")
+    ax.set_ylabel("Share of atoms")
+    legend_above(figure, ax)
+    return figure

@@ -1,21 +1,25 @@
 """MOMT sampling with the empirical potential: one walker a process, side by side."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
 
-from asennp.config import Config
+from asennp.config import Config, Star, WalkerConfig
 from asennp.dataset import read_frames
+from asennp.errors import InputError
 from asennp.files import read_json, write_json
-from asennp.md.bias import WangLandauBias
+from asennp.md.bias import Bias, WangLandauBias
 from asennp.md.momt import MOMT
-from asennp.order import ReciprocalOrder
+from asennp.order import OrderParameter, ReciprocalOrder, VolumeOrder
+from asennp.phases import classify, classify_frames
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
 from asennp.stages.output import StageOutput
 from asennp.stages.parts import crystal, empirical
+from asennp.structures import orthorhombic
 
 
 def sample(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
@@ -27,27 +31,100 @@ def sample(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutp
         for _ in run_processes(run_walker, tasks, config.workers):
             pass
     summary = {name: read_json(folder / name / "walker.json") for name in names}
-    files = [folder / name / file for name in names for file in ("frames.extxyz", "bias.npz", "momt.log")]
+    made = ("frames.extxyz", "bias.npz", "phases.json", "momt.log")
+    files = [folder / name / file for name in names for file in made if (folder / name / file).exists()]
     covered = ", ".join(
         f"{n} covered {100 * s['order_coverage']:.0f} % of its order range" for n, s in summary.items()
     )
     return StageOutput(files, covered, summary)
 
 
-def walker_orders(config: Config, name: str) -> Any:
-    """Return the start and the order parameter of a walker."""
+def walker_crystal(config: Config, name: str) -> Atoms:
+    """Return the perfect crystal that a walker starts from, or melts."""
     walker = config.sample.walkers[name]
-    atoms = crystal(config, walker.phase, walker.cells)
-    if walker.star == "sc":
+    if config.system.phases[walker.phase].prototype == "wurtzite":
+        return orthorhombic(crystal(config, walker.phase)).repeat(walker.cells)
+    return crystal(config, walker.phase, walker.cells)
+
+
+def walker_orders(walker: WalkerConfig, reference: Atoms) -> dict[Star, OrderParameter]:
+    """Return a walker's order parameters by name, for the cell of its perfect crystal."""
+    made: Mapping[Star, Any] = {
         # rock salt without its species is simple cubic: two sites along each conventional edge
-        sites = tuple(2 * n for n in walker.cells)
-        return atoms, ReciprocalOrder.sc(atoms, sites=sites)
-    return atoms, getattr(ReciprocalOrder, walker.star)(atoms, cells=walker.cells)
+        "sc": lambda: ReciprocalOrder.sc(reference, sites=[2 * n for n in walker.cells]),
+        "fcc": lambda: ReciprocalOrder.fcc(reference, cells=walker.cells),
+        "bcc": lambda: ReciprocalOrder.bcc(reference, cells=walker.cells),
+        "own": lambda: ReciprocalOrder.of(reference),
+        "volume": VolumeOrder,
+    }
+    return {star: made[star]() for star in walker.orders}
+
+
+def make_bias(config: Config, walker: WalkerConfig) -> WangLandauBias | None:
+    """Return the empty bias of a walker, or None for plain NPT."""
+    if walker.enthalpy is None:
+        return None
+    wl = config.sample.wang_landau
+    return WangLandauBias(
+        axes=[("enthalpy", *walker.enthalpy), *((star, *mesh) for star, mesh in walker.orders.items())],
+        temperature_K=config.sample.temperature_K,
+        ln_f=wl.ln_f,
+        kernel_width=wl.kernel_nodes,
+        schedule=wl.schedule,
+        temperature_min_K=wl.temperature_range_K[0],
+        temperature_max_K=wl.temperature_range_K[1],
+    )
+
+
+def melt(config: Config, walker: WalkerConfig, atoms: Atoms, rng: np.random.Generator) -> None:
+    """Melt a crystal in place and bring it to the temperature and pressure of the run."""
+    settings, heat = config.sample, walker.melt
+    assert heat is not None
+    timestep, pressure = settings.timestep_fs * units.fs, settings.pressure_bar * units.bar
+    atoms.set_cell(atoms.cell.array * heat.expansion ** (1.0 / 3.0), scale_atoms=True)
+    MOMT(atoms, timestep, heat.temperature_K, None, rng=rng).run(heat.steps)
+    atoms.set_momenta(np.zeros((len(atoms), 3)))  # drawn anew at the run's own temperature
+    MOMT(atoms, timestep, settings.temperature_K, pressure, rng=rng).run(heat.equilibration_steps)
+    found = classify(atoms)
+    if found.phase != "disordered":
+        raise InputError(
+            "the crystal did not melt, or froze again",
+            where="sample.walkers.*.melt",
+            expected="at least half of the atoms disordered",
+            got={name: round(share, 2) for name, share in found.fractions.items() if share > 0.0},
+            do="melt it hotter or longer, or equilibrate for a shorter time",
+        )
+
+
+def start_walker(config: Config, name: str, index: int, folder: Path, calculator: Any) -> MOMT:
+    """Return a walker at its first step."""
+    settings, walker = config.sample, config.sample.walkers[name]
+    rng = np.random.default_rng([config.seed, 1, index])
+    atoms = walker_crystal(config, name)
+    orders = walker_orders(walker, atoms)
+    atoms.calc = calculator
+    if walker.melt is not None:
+        melt(config, walker, atoms, rng)
+    return MOMT(
+        atoms,
+        timestep=settings.timestep_fs * units.fs,
+        temperature_K=settings.temperature_K,
+        pressure_au=settings.pressure_bar * units.bar,
+        order=list(orders.values()),
+        bias=make_bias(config, walker),
+        wl_interval=settings.wang_landau.interval,
+        rng=rng,
+        trajectory=str(folder / "frames.extxyz"),
+        logfile=str(folder / "momt.log"),
+        loginterval=settings.frame_interval,
+        walker=index,
+        integrator=settings.integrator,
+    )
 
 
 def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
     """Run one walker (in a process of its own) and write what it covered."""
-    settings, walker = config.sample, config.sample.walkers[name]
+    settings = config.sample
     folder.mkdir(parents=True, exist_ok=True)
     restart, guard = folder / "restart.npz", folder / "guard.json"
     calculator = empirical(config)
@@ -55,32 +132,7 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
         dyn = MOMT.restart(restart, calculator=calculator)
         calculator.guard_count = read_json(guard)
     else:
-        atoms, order = walker_orders(config, name)
-        atoms.calc = calculator
-        wl = settings.wang_landau
-        bias = WangLandauBias(
-            axes=[("enthalpy", *walker.enthalpy), ("order", *walker.order)],
-            temperature_K=settings.temperature_K,
-            ln_f=wl.ln_f,
-            kernel_width=wl.kernel_nodes,
-            schedule=wl.schedule,
-            temperature_min_K=wl.temperature_range_K[0],
-            temperature_max_K=wl.temperature_range_K[1],
-        )
-        dyn = MOMT(
-            atoms,
-            timestep=settings.timestep_fs * units.fs,
-            temperature_K=settings.temperature_K,
-            pressure_au=settings.pressure_bar * units.bar,
-            order=order,
-            bias=bias,
-            wl_interval=wl.interval,
-            rng=np.random.default_rng([config.seed, 1, index]),
-            trajectory=str(folder / "frames.extxyz"),
-            logfile=str(folder / "momt.log"),
-            loginterval=settings.frame_interval,
-            walker=index,
-        )
+        dyn = start_walker(config, name, index, folder, calculator)
     made = StepFile(folder / "steps")
     while dyn.nsteps < settings.steps:
         # checkpoints fall on the same steps whether or not the run was stopped in between
@@ -93,26 +145,48 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
         write_json(guard, calculator.guard_count)
         dyn.save(restart)
         made(dyn.nsteps)
-    assert isinstance(dyn.bias, WangLandauBias)
-    dyn.bias.save(folder / "bias.npz")
+    if isinstance(dyn.bias, WangLandauBias):
+        dyn.bias.save(folder / "bias.npz")
+    write_json(folder / "walker.json", describe_walker(config, name, dyn, folder, calculator.guard_count))
+
+
+def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_count: int) -> dict[str, Any]:
+    """Return what a finished walker covered, as plain numbers; write the phases along its way."""
     frames = read_frames(folder / "frames.extxyz")
-    orders = np.array([frame.info["order"] for frame in frames])
-    enthalpies = np.array([frame.info["enthalpy"] for frame in frames])
-    # nodes of the order axis that a Wang-Landau update fell on: the start itself does not count
-    covered = dyn.bias.state.visits.any(axis=0).mean()
-    write_json(
-        folder / "walker.json",
-        {
-            "steps": dyn.nsteps,
-            "wang_landau_updates": dyn.bias.n_updates,
-            "frames": len(frames),
-            "order_range": [float(orders.min()), float(orders.max())],
-            "order_coverage": float(covered),
-            "enthalpy_range": [float(enthalpies.min()), float(enthalpies.max())],
-            "volume_range": [
-                float(min(f.cell.volume for f in frames)),
-                float(max(f.cell.volume for f in frames)),
-            ],
-            "guard_count": int(calculator.guard_count),
+    history = classify_frames(frames)
+    history.to_json(folder / "phases.json")
+    enthalpies = [frame.info["enthalpy"] for frame in frames]
+    volumes = [frame.cell.volume for frame in frames]
+    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    meshes = config.sample.walkers[name].orders
+    covered = [
+        float(_covered_nodes(dyn.bias, axis, values, mesh).mean())
+        for axis, (values, mesh) in enumerate(zip(orders.T, meshes.values()))
+    ]
+    return {
+        "steps": dyn.nsteps,
+        "wang_landau_updates": 0 if dyn.bias is None else dyn.bias.n_updates,
+        "frames": len(frames),
+        "phases": history.visited(),
+        "start_phase": history.phases[0],
+        "orders": {
+            star: {"range": [float(values.min()), float(values.max())], "coverage": share}
+            for star, values, share in zip(meshes, orders.T, covered)
         },
-    )
+        "order_coverage": min(covered, default=0.0),
+        "enthalpy_range": [min(enthalpies), max(enthalpies)],
+        "volume_range": [min(volumes), max(volumes)],
+        "guard_count": int(guard_count),
+    }
+
+
+def _covered_nodes(
+    bias: Bias | None, axis: int, values: np.ndarray, mesh: tuple[float, float, int]
+) -> np.ndarray:
+    """Tell which nodes of an order's mesh were visited: by updates of the bias, without one by frames."""
+    if isinstance(bias, WangLandauBias):  # the start itself, before the first update, does not count
+        visits = np.moveaxis(bias.state.visits, axis + 1, 0)
+        return np.asarray(visits.reshape(len(visits), -1).any(axis=1))
+    low, high, n = mesh
+    nearest = np.rint((values - low) / (high - low) * (n - 1))
+    return np.isin(np.arange(n), nearest)

@@ -29,7 +29,7 @@ from asennp.report.tables import (
     Tiles,
 )
 from asennp.stages.parts import crystal
-from asennp.stages.sample import walker_orders
+from asennp.stages.sample import walker_crystal, walker_orders
 from asennp.stages.train import KINDS
 from asennp.units import EV_A3_MPA
 
@@ -89,45 +89,30 @@ def sampling(config: Config, summaries: Summaries, upstream: Mapping[str, Path])
     blocks: list[Block] = []
     rows: list[Row] = []
     for name, walker in config.sample.walkers.items():
-        frames = read_frames(upstream["sample"] / name / "frames.extxyz")
-        time = np.array([frame.info["step"] for frame in frames]) * config.sample.timestep_fs / 1000.0
-        order, enthalpy = (np.array([frame.info[key] for frame in frames]) for key in ("order", "enthalpy"))
-        bias = WangLandauBias.load(upstream["sample"] / name / "bias.npz")
-        start, order_of = walker_orders(config, name)
-        blocks += [
-            Figure(
-                figures.plot_walkers([time], [order], [enthalpy], [name]),
-                f"Walker {name}: order parameter and enthalpy along the run from perfect {walker.phase}.",
-            ),
-            Figure(
-                figures.plot_map(
-                    _edges(*walker.enthalpy),
-                    _edges(*walker.order),
-                    bias.state.visits,
-                    bias.state.coefficients,
-                    marks={walker.phase: (float(enthalpy[0]), float(order_of(start)))},
-                ),
-                f"Walker {name}: where the Wang-Landau updates fell, and the partial enthalpy they built.",
-            ),
-        ]
+        blocks += _walker_figures(config, name, upstream["sample"] / name)
         s = summaries["sample"][name]
-        reached = f"{s['order_range'][0]:.1f} to {s['order_range'][1]:.1f}"
-        covered = 100 * s["order_coverage"]
-        rows.append(
-            [name, walker.phase, s["steps"], s["wang_landau_updates"], covered, reached, s["guard_count"]]
-        )
+        start = f"{walker.phase}, melted" if walker.melt else walker.phase
+        visited = ", ".join(f"{phase} {100 * share:.0f} %" for phase, share in s["phases"].items())
+        rows += [
+            [name, start, s["steps"], s["wang_landau_updates"], order, 100 * found["coverage"],
+             "{:.1f} to {:.1f}".format(*found["range"]), visited, s["guard_count"]]
+            for order, found in s["orders"].items()
+        ]  # fmt: skip
     table = Table(
         [
             "Walker",
             "Start",
             "Steps",
             "Updates",
-            ("Order mesh covered", "%"),
-            "Order range",
+            "Order",
+            ("Mesh covered", "%"),
+            "Range",
+            "Frames by phase",
             "Guard acted",
         ],
         rows,
-        note="Guard: pair evaluations inside the inner maximum of the pair potential, where it is spliced.",
+        note="Guard: pair evaluations inside the inner maximum of the pair potential, where it is spliced. "
+        "A frame is of a phase when at least half of its atoms are, by their local environments.",
     )
     pull = config.tensile
     curve = Figure(
@@ -142,6 +127,51 @@ def sampling(config: Config, summaries: Summaries, upstream: Mapping[str, Path])
         f"{config.sample.pressure_bar:g} bar. The run explores: its bias grows to the end, so it is a source "
         "of configurations and not of thermodynamic averages.",
     )
+
+
+def _walker_figures(config: Config, name: str, folder: Path) -> list[Block]:
+    """Show one walker: its way, its phases, and for each order parameter the mesh and the bias on it."""
+    walker = config.sample.walkers[name]
+    frames = read_frames(folder / "frames.extxyz")
+    time = np.array([frame.info["step"] for frame in frames]) * config.sample.timestep_fs / 1000.0
+    enthalpy = np.array([frame.info["enthalpy"] for frame in frames])
+    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    history = read_json(folder / "phases.json")
+    blocks: list[Block] = [
+        Figure(
+            figures.plot_phases(time, dict(zip(history["names"], np.transpose(history["fractions"])))),
+            f"Walker {name}: phases of the atoms along the run.",
+        )
+    ]
+    crystal_orders = walker_orders(walker, walker_crystal(config, name))
+    for axis, (star, order_of) in enumerate(crystal_orders.items()):
+        values = orders[:, axis]
+        references = {walker.phase: order_of(walker_crystal(config, name))}
+        blocks.append(
+            Figure(
+                figures.plot_walkers([time], [values], [enthalpy], [name], references=references),
+                f"Walker {name}: order parameter {star} and enthalpy along the run.",
+            )
+        )
+        if walker.enthalpy is not None:
+            state = WangLandauBias.load(folder / "bias.npz").state
+            others = tuple(k for k in range(1, state.visits.ndim) if k != axis + 1)
+            figure = figures.plot_map(
+                _edges(*walker.enthalpy),
+                _edges(*walker.orders[star]),
+                state.visits.sum(axis=others),
+                state.coefficients.max(axis=others),
+                marks={"start": (float(enthalpy[0]), float(values[0]))},
+            )
+            along = ", the largest along the other orders" if others else ""
+            blocks.append(
+                Figure(
+                    figure,
+                    f"Walker {name}: where the Wang-Landau updates fell in {star}, and the partial enthalpy "
+                    f"they built{along}.",
+                )
+            )
+    return blocks
 
 
 def _edges(low: float, high: float, n: int) -> np.ndarray:
