@@ -13,6 +13,7 @@ from asennp import __version__
 from asennp.config import Config, dump_config, load_config, preset_names
 from asennp.errors import InputError
 from asennp.files import read_json, write_atomic
+from asennp.processes import WorkerKilled
 from asennp.progress import console
 from asennp.run import RunFolder
 from asennp.stages.graph import STAGES
@@ -140,11 +141,7 @@ def _evaluate(source: str, out: Path | None, set_: list[str] | None, calculators
     from asennp.evaluations.schema import load_evaluation
 
     values = _overrides(set_)
-    if calculators:
-        named = [(label, name) if equals else (Path(label).stem, label)
-                 for label, equals, name in (one.partition("=") for one in calculators)]  # fmt: skip
-        values["calculators"] = {label: {"use": name} for label, name in named}
-    config = load_evaluation(source, values)
+    config = load_evaluation(source, values, calculators)
     folder = EvaluationFolder.create(out or Path(config.name), config)
     with folder.lock():
         try:
@@ -356,6 +353,11 @@ def main() -> None:
             raise
         print(f"asennp: {error}", file=sys.stderr)
         sys.exit(2)
+    except WorkerKilled as error:
+        if debug:
+            raise
+        print(f"asennp: {error}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         if debug:
             raise

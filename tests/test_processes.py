@@ -1,13 +1,14 @@
 """Side-by-side work: every result once, errors raised here, workers of one thread."""
 
 import os
+import runpy
 import signal
 import subprocess
-from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
-from asennp.processes import run_processes
+from asennp.processes import WorkerKilled, call, process_pool, run_processes
 
 
 def test_every_result_once_and_one_thread() -> None:
@@ -28,6 +29,16 @@ def test_worker_error_is_raised_here() -> None:
         list(run_processes(os.listdir, [("/nowhere",), ("/",)]))
 
 
-def test_killed_worker_is_an_error_not_a_hang() -> None:
-    with pytest.raises(BrokenProcessPool):
-        list(run_processes(signal.raise_signal, [(signal.SIGKILL,)]))
+def test_killed_worker_is_named_with_its_folder_not_a_hang(tmp_path: Path) -> None:
+    script = tmp_path / "ends_itself.py"
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(WorkerKilled) as caught:
+        list(run_processes(call, [(str, "done before"), (runpy.run_path, script), (str, "after")], workers=1))
+    words = str(caught.value)
+    assert f"at work: run_path in {script}" in words and words.count("at work") == 1
+    assert "SIGKILL" in words and "the same command continues" in words
+
+
+def test_killed_worker_of_an_open_pool() -> None:
+    with pytest.raises(WorkerKilled, match="SIGKILL"), process_pool(1) as pool:
+        pool.submit(signal.raise_signal, signal.SIGKILL).result()

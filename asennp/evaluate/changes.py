@@ -9,7 +9,7 @@ polarisation
     0.02 C/m^2, and three standard errors. No, one, two, three polar axes: cubic, tetragonal,
     orthorhombic, rhombohedral.
 phase
-    The phase of at least half of the atoms, by a classifier or by the coordination with unlike neighbours.
+    The phase of at least half of the atoms, by `asennp.phases` or another classifier.
 
 A rung whose seeds disagree is "mixed", one that broke or melted is named so. A transition lies between the
 last rung of one phase and the first of the next: its value is the middle and its error half of the gap. Where

@@ -87,7 +87,8 @@ class RunResult(Result):
     observed
         {name: (n, ...)} the caller's columns.
     status
-        "ok", "melted", or what broke: "lost numbers", "overheated", "collapsed", "expanded".
+        "ok", "melted", or what broke: "lost numbers", "overheated", "collapsed", "ran away"
+        (volume, shape of the cell, mean temperature).
     message
         When and by what the status was decided, in words; empty if ok.
     settings

@@ -18,7 +18,6 @@ from ase.formula import Formula
 from asennp.errors import InputError, nearest
 from asennp.evaluate.changes import RULES, Change, describe_changes, find_changes
 from asennp.evaluate.check import CheckResult, compute_check
-from asennp.evaluate.coordination import coordination_shares
 from asennp.evaluate.enthalpy import TransitionPressureResult, compute_transition_pressure
 from asennp.evaluate.ladder import Classify, Climb, Direction, Ladder, Rung, climb, plan_climbs, read_rungs
 from asennp.evaluate.lattice import LatticeResult, compute_lattice
@@ -29,6 +28,8 @@ from asennp.evaluate.precision import in_double
 from asennp.evaluate.runs import is_done
 from asennp.evaluate.speed import Speed, SpeedResult, compute_speed
 from asennp.evaluate.workers import Calculators, as_calculator, run_tasks
+from asennp.phases import phase_fractions
+from asennp.processes import call
 from asennp.results import Result
 
 
@@ -141,7 +142,7 @@ def compute_transition(
         Where runs live and continue; a temporary folder if not given.
     classify
         Function (atoms) -> {phase: share of the atoms}, importable by name, that judges the rungs where there
-        are no sites; for a compound of two species the coordination by unlike neighbours if not given.
+        are no sites; for elements and compounds of two species `asennp.phases` if not given.
     workers
         Processes of one thread each.
     seed
@@ -163,8 +164,8 @@ def compute_transition(
                 classify=classify, workers=workers, seed=seed,
             )  # fmt: skip
     root = Path(folder)
-    if classify is None and len(set(next(iter(phases.values())).numbers)) == 2:
-        classify = coordination_shares
+    if classify is None and len(set(next(iter(phases.values())).numbers)) <= 2:
+        classify = phase_fractions
     first = next(iter(phases))
     _do({root / "check.json": (_check, phases[first])}, calculator, workers)
     static_tasks: dict[Path, tuple[Any, Any]] = {
@@ -191,7 +192,7 @@ def compute_transition(
         held = plan_fixed(fixed_cell, starts["up"], root / "fixed-cell", sites, seed)
     runs: list[tuple[Any, ...]] = [(climb, plan) for plan in climbs if not is_done(plan.places())]
     runs += [(climb_fixed, plan) for plan in held if not is_done([plan.place])]
-    run_tasks(_work, runs, calculator, workers)
+    run_tasks(call, runs, calculator, workers)
     if speed is not None:
         _do({root / "speed.json": (partial(_speed, settings=speed), starts["up"])}, calculator, 1)
     return _collect(root, static, ladder, climbs, read_points(held), phonons)
@@ -203,11 +204,7 @@ def compute_transition(
 def _do(tasks: Mapping[Path, tuple[Callable[..., Any], Any]], calculator: Calculators, workers: int) -> None:
     """Make the files that are missing."""
     missing = [(function, what, path) for path, (function, what) in tasks.items() if not path.is_file()]
-    run_tasks(_work, missing, calculator, workers)
-
-
-def _work(function: Callable[..., Any], *arguments: Any) -> None:
-    function(*arguments)
+    run_tasks(call, missing, calculator, workers)
 
 
 def _check(atoms: Atoms, path: Path, calculator: Calculators) -> None:

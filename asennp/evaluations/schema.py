@@ -1,5 +1,6 @@
 """The one schema of an evaluation: calculators, structures, and the properties asked for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -263,12 +264,39 @@ def is_evaluation(source: str | Path) -> bool:
     return "properties" in values or "calculators" in values
 
 
-def load_evaluation(source: str | Path, overrides: dict[str, Any] | None = None) -> EvaluationConfig:
-    """Read a shipped evaluation by name, or a YAML file; `overrides` are dotted keys that win over it."""
+def load_evaluation(
+    source: str | Path, overrides: dict[str, Any] | None = None, calculators: Sequence[str] | None = None
+) -> EvaluationConfig:
+    """Read a shipped evaluation by name, or a YAML file.
+
+    Parameters
+    ----------
+    overrides
+        Dotted keys that win over the file, those of `calculators` included.
+    calculators
+        "NAME" or "LABEL=NAME" each, instead of the file's calculators.
+    """
     values, where = read_values(source, "evaluations")
+    if calculators:
+        values["calculators"] = _named(calculators)
     for key, value in (overrides or {}).items():
-        if key == "calculators":
-            values[key] = value
-        else:
-            set_key(values, key, value)
+        set_key(values, key, value)
     return parse_as(EvaluationConfig, values, where)
+
+
+def _named(calculators: Sequence[str]) -> dict[str, Any]:
+    """Return calculators by label; without one a file's stem, or the name, is the label."""
+    named: dict[str, Any] = {}
+    for given in calculators:
+        label, equals, name = given.partition("=")
+        if not equals:
+            label, name = Path(given).stem, given
+        if label in named:
+            raise InputError(
+                f"two calculators are called {label!r}",
+                where="--calculator",
+                got=f"{named[label]['use']}, {name}",
+                do=f"give one a name of its own: -c other={name}",
+            )
+        named[label] = {"use": name}
+    return named

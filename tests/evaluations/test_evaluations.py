@@ -1,6 +1,10 @@
 """`asennp evaluate` on an evaluation: skips what is done, grows, refuses what makes no sense."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,38 @@ def test_an_evaluation_is_done_once_and_grows(asennp, tmp_path: Path) -> None:
     assert code == 2 and "another configuration" in err
 
 
+def test_settings_reach_the_calculators_of_the_command_line(asennp, tmp_path: Path) -> None:
+    settings = [f"calculators.pair.arguments.{name}={value}" for name, value in LJ.items()]
+    options = [word for setting in settings for word in ("-s", setting)]
+    code, _, err = asennp("evaluate", "argon.yaml", *options, "-c", "pair=lj")
+    assert code == 0, err
+    lattice = LatticeResult.from_json(tmp_path / "argon/pair/lattice/fcc.json")
+    assert lattice.a == pytest.approx(5.28, abs=0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are listed by /proc")
+def test_a_killed_worker_is_one_message_and_the_same_command_continues(asennp, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asennp", "evaluate", "argon.yaml"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def workers() -> list[int]:
+        found = [int(pid) for pid in children.read_text().split()]
+        return [pid for pid in found if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    deadline = time.monotonic() + 120.0
+    while not workers():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(workers()[0], signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 1 and "Traceback" not in err
+    assert "a worker process was killed (SIGKILL)" in err and "the same command continues" in err
+    assert str(tmp_path / "argon" / "lj" / "lattice" / "fcc.json") in err
+    code, _, err = asennp("evaluate", "argon.yaml")
+    assert code == 0 and (tmp_path / "argon/report.html").is_file(), err
+
+
 QUICK = {
     "tensile": ({"maximum_strain": 0.04}, "Tension of fcc"),
     "vacancy": ({"atoms": 8}, "V(Ar)"),
@@ -94,6 +130,10 @@ def test_a_property_has_its_step_and_its_place_on_the_page(asked, asennp, tmp_pa
         (("evaluate", "argon.yaml", "-s", "structures.fcc.spacegroup=227"), "not at the asked symmetry"),
         (("evaluate", "argon.yaml", "-s", "structures.fcc.file=no.cif"), "no such file"),
         (("evaluate", "argon.yaml", "-c", "zno-dem"), "did you mean 'zno-demo'"),
+        (
+            ("evaluate", "argon.yaml", "-c", "a/x.asennp", "-c", "b/x.asennp"),
+            "two calculators are called 'x'",
+        ),
         (("evaluate", "zno-tiny", "-c", "lj"), "a run evaluates its own models"),
         (("transition", "pbtio"), "did you mean 'pbtio3'"),
         (("transition", "pbtio3", "-s", "properties.transition.low=tetra"), "did you mean 'tetragonal'"),
