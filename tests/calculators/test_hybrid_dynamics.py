@@ -36,7 +36,7 @@ def test_energy_is_conserved_over_a_short_run(dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 0.1), ("float64", 0.01)])
 def test_energy_is_conserved(dtype, most):
-    assert abs(drift(dtype, 2000)) < most
+    assert abs(drift(dtype, 20_000)) < most
 
 
 def test_mesh_and_direct_sum_give_one_energy():
