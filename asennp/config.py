@@ -117,6 +117,8 @@ class WalkerConfig(Section):
     """Mesh in H = U + PV (eV): low, high, nodes. Without it there is no bias: plain NPT."""
     melt: MeltConfig | None = None
     """If set, the walker starts from the melt of this crystal."""
+    steps: Count | None = None
+    """Length of this walker, if not `sample.steps`."""
 
 
 class SampleConfig(Section):
@@ -134,6 +136,10 @@ class SampleConfig(Section):
     )
     """Heat bath and cell, see `MOMT`; a flexible cell also changes its shape."""
     wang_landau: WangLandauConfig = WangLandauConfig()
+
+    def steps_of(self, name: str) -> int:
+        """Return the length of a walker."""
+        return self.walkers[name].steps or self.steps
 
 
 class TensileConfig(Section):

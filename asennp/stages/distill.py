@@ -25,7 +25,7 @@ def distill(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOut
     """Choose training frames from every walker's pool, and test frames from the held-out blocks."""
     names = list(config.sample.walkers)
     settings = config.distill
-    rounds = sum(_n_rounds(config, first=k == 0) for k in range(len(names)))
+    rounds = sum(_n_rounds(config, name, first=name == names[0]) for name in names)
     with watch("distill", rounds, [folder / "steps"]):
         for _ in run_processes(_distill_pools, [(config, folder, upstream["sample"])], 1):
             pass
@@ -58,9 +58,9 @@ def distill(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOut
     )
 
 
-def _n_rounds(config: Config, first: bool) -> int:
+def _n_rounds(config: Config, name: str, first: bool) -> int:
     """Return how many rounds a pool of about the sampled size takes (for the progress bar)."""
-    frames = config.sample.steps // config.sample.frame_interval
+    frames = config.sample.steps_of(name) // config.sample.frame_interval
     pool = round(frames * (1 - config.distill.test_fraction))
     return math.ceil(max(0, pool - (config.distill.initial if first else 0)) / config.distill.chunk) + 1
 

@@ -26,8 +26,9 @@ def sample(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutp
     """Run every walker to its last step, continuing from its last checkpoint."""
     names = list(config.sample.walkers)
     steps = [folder / name / "steps" for name in names]
+    total = sum(config.sample.steps_of(name) for name in names)
     tasks = [(config, name, index, folder / name) for index, name in enumerate(names)]
-    with watch("sample", config.sample.steps * len(names), steps):
+    with watch("sample", total, steps):
         for _ in run_processes(run_walker, tasks, config.workers):
             pass
     summary = {name: read_json(folder / name / "walker.json") for name in names}
@@ -134,14 +135,10 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
     else:
         dyn = start_walker(config, name, index, folder, calculator)
     made = StepFile(folder / "steps")
-    while dyn.nsteps < settings.steps:
+    every, total = settings.checkpoint_interval, settings.steps_of(name)
+    while dyn.nsteps < total:
         # checkpoints fall on the same steps whether or not the run was stopped in between
-        dyn.run(
-            min(
-                settings.checkpoint_interval - dyn.nsteps % settings.checkpoint_interval,
-                settings.steps - dyn.nsteps,
-            )
-        )
+        dyn.run(min(every - dyn.nsteps % every, total - dyn.nsteps))
         write_json(guard, calculator.guard_count)
         dyn.save(restart)
         made(dyn.nsteps)

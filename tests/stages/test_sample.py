@@ -18,8 +18,8 @@ SC, FCC = [-1, 9, 12], [-1, 5, 12]
 
 def configured(walker: dict, steps: int = 60) -> Config:
     """Return zno-tiny with one walker."""
-    walkers = {"ONE": {"phase": "RS", "cells": [1, 1, 1], **walker}}
-    return load_config("zno-tiny", {"sample.walkers": walkers, "sample.steps": steps})
+    walkers = {"ONE": {"phase": "RS", "cells": [1, 1, 1], "steps": steps, **walker}}
+    return load_config("zno-tiny", {"sample.walkers": walkers})
 
 
 def test_two_orders_in_one_run_and_the_stop_that_changes_nothing(tmp_path: Path) -> None:
