@@ -2,6 +2,7 @@
 
 from asennp.dataset.audit import LabelAudit, audit
 from asennp.dataset.frames import labels_of, read_frames, require_labels, write_frames
+from asennp.dataset.pools import describe_pools, load_pool, shipped_pools, write_pool
 from asennp.dataset.splits import find_duplicates, split
 from asennp.dataset.store import Store
 from asennp.dataset.targets import attach_labels, compute_labels, residual_targets
@@ -12,11 +13,15 @@ __all__ = [
     "attach_labels",
     "audit",
     "compute_labels",
+    "describe_pools",
     "find_duplicates",
     "labels_of",
+    "load_pool",
     "read_frames",
     "require_labels",
     "residual_targets",
+    "shipped_pools",
     "split",
     "write_frames",
+    "write_pool",
 ]

@@ -1,0 +1,123 @@
+"""What the sampling of ZnO visited: tables, figures and pools of finished runs.
+
+asennp sample zno-sampling -o FOLDER
+asennp tensile zno-sampling -o FOLDER
+python docs/reproductions/sampling.py FOLDER FIGURES            the table and the figures of this page
+python docs/reproductions/sampling.py FOLDER FIGURES --pools    and the shipped pools
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from ase import Atoms
+
+from asennp.config import Config, load_config
+from asennp.dataset import read_frames, write_pool
+from asennp.files import read_json, sha256_file, write_atomic
+from asennp.md.bias import WangLandauBias
+from asennp.report import figures
+from asennp.stages.tensile import pulled_frames
+
+#: An order parameter that only the crystal of the star has; a disordered cell stays below 15.
+REACHED = {"sc": 50.0, "fcc": 28.0, "own": 18.0}
+N_POOL = 4000
+
+
+def columns(frames: list[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return steps, enthalpies and orders (n, n_orders)."""
+    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    return *(np.array([frame.info[key] for frame in frames]) for key in ("step", "enthalpy")), orders
+
+
+def nodes_of(values: np.ndarray, mesh: tuple[float, float, int]) -> np.ndarray:
+    """Return the nearest node of a mesh for every value; -1 outside."""
+    low, high, n = mesh
+    nearest = np.rint((values - low) / (high - low) * (n - 1)).astype(int)
+    return np.where((nearest >= 0) & (nearest < n), nearest, -1)
+
+
+def coverage(enthalpy: np.ndarray, order: np.ndarray, meshes: list[tuple[float, float, int]]) -> np.ndarray:
+    """Return how often each node of an (H, O) mesh was visited, (n, m)."""
+    h, o = (nodes_of(v, mesh) for v, mesh in zip((enthalpy, order), meshes))
+    counts = np.zeros((meshes[0][2], meshes[1][2]))
+    inside = (h >= 0) & (o >= 0)
+    np.add.at(counts, (h[inside], o[inside]), 1.0)
+    return counts
+
+
+def describe(config: Config, name: str, folder: Path, place: Path) -> list[Atoms]:
+    """Print a walker's row, draw its figures; return its frames."""
+    walker, found = config.sample.walkers[name], read_json(folder / "walker.json")
+    frames = read_frames(folder / "frames.extxyz")
+    step, enthalpy, orders = columns(frames)
+    time = step * config.sample.timestep_fs / 1000.0
+    history = read_json(folder / "phases.json")
+    shares = dict(zip(history["names"], np.transpose(history["fractions"])))
+    figures.plot_phases(time, shares).savefig(place / f"sampling-phases-{name.lower()}.svg")
+    visited = ", ".join(f"{phase} {100 * share:.1f} %" for phase, share in found["phases"].items())
+    atoms = ", ".join(
+        f"{phase} {100 * share.mean():.1f} %" for phase, share in shares.items() if share.mean() > 5e-4
+    )
+    print(f"{name}: {found['steps']} steps, {len(frames)} frames; frames: {visited}; atoms: {atoms}")
+    for axis, (star, mesh) in enumerate(walker.orders.items()):
+        order = orders[:, axis]
+        beyond = order > REACHED[star]
+        when = f"first at step {step[beyond][0]}, in {100 * beyond.mean():.2f} %" if beyond.any() else "never"
+        print(f"   {star}: {order.min():.1f} to {order.max():.1f}, beyond {REACHED[star]:g} {when}")
+        h_mesh = walker.enthalpy or config.sample.walkers["SC"].enthalpy
+        assert h_mesh is not None
+        counts = coverage(enthalpy, order, [h_mesh, mesh])
+        print(f"   (H, {star}): {int((counts > 0).sum())} of {counts.size} nodes visited by frames")
+        surface = np.zeros_like(counts)
+        if walker.enthalpy is not None:
+            state = WangLandauBias.load(folder / "bias.npz").state
+            surface = state.coefficients.max(
+                axis=tuple(k for k in range(1, state.visits.ndim) if k != axis + 1)
+            )
+        edges = [
+            np.linspace(l - 0.5 * (u - l) / (n - 1), u + 0.5 * (u - l) / (n - 1), n + 1)
+            for l, u, n in (h_mesh, mesh)
+        ]
+        drawn = figures.plot_map(*edges, counts, surface, order_label=f"Order parameter O ({star})")
+        drawn.savefig(place / f"sampling-map-{name.lower()}-{star}.svg")
+    return frames
+
+
+def thinned(frames: list[Atoms]) -> list[Atoms]:
+    """Return about `N_POOL` frames, evenly spaced."""
+    return frames[:: max(1, len(frames) // N_POOL)][:N_POOL]
+
+
+def main(folder: Path, place: Path, pools: bool) -> None:
+    """Print the table, draw the figures, write the pools."""
+    config = load_config(folder / "config.yaml")
+    place.mkdir(parents=True, exist_ok=True)
+    kept = {}
+    for name in config.sample.walkers:
+        kept[f"zno-{name.lower()}"] = thinned(describe(config, name, folder / "sample" / name, place))
+    if (folder / "tensile" / "frames.extxyz").is_file():
+        pull = pulled_frames(folder / "tensile")
+        strain, stress = (np.array([f.info[key] for f in pull]) for key in ("strain", "tension_GPa"))
+        at = strain[stress.argmax()]
+        print(f"pull: {len(pull)} frames, strength {stress.max():.2f} GPa at strain {at:.3f}")
+        kept["zno-tensile"] = thinned(pull)
+    if pools:
+        home, described = Path(__file__).parents[2] / "data" / "pools", {}
+        for name in ("zno-sc", "zno-fcc", "zno-tensile"):
+            path = write_pool(home / f"{name}.npz", kept[name])
+            stage = "tensile" if name == "zno-tensile" else "sample"
+            described[name] = {
+                "sha256": sha256_file(path),
+                "frames": len(kept[name]),
+                "formula": kept[name][0].get_chemical_formula(),
+                "source": f"2 ns of {config.potential.name}, thinned; preset zno-sampling, stage {stage}",
+                "command": f"asennp {stage} zno-sampling -o FOLDER; "
+                "python docs/reproductions/sampling.py FOLDER FIGURES --pools",
+            }
+        write_atomic(home / "pools.yaml", yaml.safe_dump(described, sort_keys=False))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), "--pools" in sys.argv)
