@@ -346,12 +346,14 @@ class MOMT(RestartableDynamics):
 
     def _frame_info(self) -> dict[str, Any]:
         point = self.point
+        orders = point.orders[0] if len(point.orders) == 1 else list(point.orders)
         return {
             "step": self.nsteps,
             "walker": self.walker,
             "potential_energy": point.evaluation.energy,
             "enthalpy": point.enthalpy,
-            "order": point.orders[0] if len(point.orders) == 1 else list(point.orders),
+            # an empty list is no word of extended XYZ: it would swallow the next one
+            **({"order": orders} if self.orders else {}),
             "shift": point.shift,
             "alpha": point.alpha,
             "wl_updates": 0 if self.bias is None else self.bias.n_updates,

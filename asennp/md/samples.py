@@ -151,13 +151,13 @@ def read_samples(
             try:
                 energy.append(float(info["potential_energy"]))
                 updates.append(int(info["wl_updates"]))
-                orders.append(np.atleast_1d(np.asarray(info["order"], dtype=float)))
+                orders.append(np.atleast_1d(np.asarray(info.get("order", ()), dtype=float)))
                 volume.append(abs(float(np.linalg.det(np.reshape(info["Lattice"], (3, 3))))))
             except (KeyError, ValueError, TypeError) as error:
                 raise InputError(
                     "a frame lacks what reweighting needs",
                     where=path,
-                    expected="frames that MOMT wrote, with potential_energy, order and wl_updates",
+                    expected="frames that MOMT wrote, with potential_energy and wl_updates",
                     got=repr(error),
                 ) from error
             walkers.append(number)

@@ -154,7 +154,7 @@ def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_co
     history.to_json(folder / "phases.json")
     enthalpies = [frame.info["enthalpy"] for frame in frames]
     volumes = [frame.cell.volume for frame in frames]
-    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    orders = np.array([np.atleast_1d(frame.info.get("order", ())) for frame in frames])
     meshes = config.sample.walkers[name].orders
     covered = [
         float(_covered_nodes(dyn.bias, axis, values, mesh).mean())

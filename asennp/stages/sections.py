@@ -135,7 +135,7 @@ def _walker_figures(config: Config, name: str, folder: Path) -> list[Block]:
     frames = read_frames(folder / "frames.extxyz")
     time = np.array([frame.info["step"] for frame in frames]) * config.sample.timestep_fs / 1000.0
     enthalpy = np.array([frame.info["enthalpy"] for frame in frames])
-    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    orders = np.array([np.atleast_1d(frame.info.get("order", ())) for frame in frames])
     history = read_json(folder / "phases.json")
     blocks: list[Block] = [
         Figure(

@@ -225,13 +225,15 @@ def test_a_hundred_thousand_frames_take_seconds() -> None:
     assert time.perf_counter() - began < 20.0
 
 
-def test_frames_of_walkers_are_read(fluid, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("n_orders", [0, 1, 2])
+def test_frames_of_walkers_are_read(fluid, tmp_path: Path, n_orders: int) -> None:  # type: ignore[no-untyped-def]
     from ase import units
 
     from asennp.md.momt import MOMT
     from asennp.order import ReciprocalOrder
 
-    files, bias = [], WangLandauBias([("enthalpy", 0.0, 20.0, 41), ("order", -2.0, 34.0, 37)], 300.0)
+    axes = [("fcc", -2.0, 34.0, 37), ("bcc", -2.0, 34.0, 9)][:n_orders]
+    files, bias = [], WangLandauBias([("enthalpy", 0.0, 20.0, 41), *axes], 300.0)
     seen = []
     for walker in range(2):
         if walker == 1:
@@ -239,19 +241,20 @@ def test_frames_of_walkers_are_read(fluid, tmp_path: Path) -> None:  # type: ign
         atoms = fluid(seed=walker, a=5.2)
         bias.set_frozen()
         files.append(tmp_path / f"{walker}.xyz")
-        dynamics = MOMT(atoms, 2 * units.fs, 300.0, 0.003, order=ReciprocalOrder.fcc(atoms), bias=bias,
+        orders = [ReciprocalOrder.fcc(atoms), ReciprocalOrder.bcc(atoms, cells=(2, 2, 2))][:n_orders]
+        dynamics = MOMT(atoms, 2 * units.fs, 300.0, 0.003, order=orders, bias=bias,
                         rng=np.random.default_rng(walker), trajectory=files[-1], loginterval=2)  # fmt: skip
         for k, _ in enumerate(dynamics.irun(100)):
             if k % 2 == 0:
-                seen.append((dynamics.point.enthalpy, dynamics.point.orders[0], dynamics.point.shift))
+                seen.append((dynamics.point.enthalpy, *dynamics.point.orders, dynamics.point.shift))
     bias.save(tmp_path / "bias.npz")
     samples = read_samples(files, tmp_path / "bias.npz", n_blocks=4)
-    read = np.column_stack([samples.enthalpy, samples.orders[:, 0], samples.shift])
+    read = np.column_stack([samples.enthalpy, samples.orders, samples.shift])
     np.testing.assert_allclose(read, np.array(seen), rtol=1e-12, atol=1e-9)
     assert np.array_equal(samples.walkers, np.repeat([0, 1], 51))
     assert not set(samples.blocks.index[:51]) & set(samples.blocks.index[51:])
     bias.set_frozen(False)
-    bias.update(5.0, 2.0)
+    bias.update(5.0, *[2.0] * n_orders)
     bias.set_frozen()
     with pytest.raises(InputError, match="exploration only"):
         read_samples(files, bias)
