@@ -7,6 +7,7 @@ fixed, so a failure is a change of the code.
 
 import math
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -293,23 +294,32 @@ def calculator(folder: Path) -> Calculator:
     return IdealGas()
 
 
-def start(walker: int, bias: WangLandauBias, folder: Path) -> MOMT:
+def start(walker: int, bias: WangLandauBias, folder: Path, kind: type[MOMT] = MOMT) -> MOMT:
     seed = int(folder.parent.name.rsplit("-", 1)[1])
-    return MOMT(
+    return kind(
         gas(walker), 4 * FS, T0, GAS_PRESSURE, bias=bias, wl_interval=10, integrator="langevin-isotropic",
         tdamp=60 * FS, pdamp=60 * FS, rng=np.random.default_rng([seed, walker]),
     )  # fmt: skip
 
 
-def learn(folder: Path, n_walkers: int, steps: int) -> WangLandauBias:
+def learn(folder: Path, n_walkers: int, steps: int, kind: type[MOMT] = MOMT) -> WangLandauBias:
     bias = gas_bias(ln_f=0.1, schedule="1/t")
     return run_walkers(
-        start, calculator, bias, folder, n_walkers=n_walkers, steps=steps, round_steps=2000, workers=0
+        partial(start, kind=kind),
+        calculator,
+        bias,
+        folder,
+        n_walkers=n_walkers,
+        steps=steps,
+        round_steps=2000,
+        workers=0,
     )
 
 
 @pytest.mark.slow
-def test_walkers_learn_the_temperature_and_agree_with_one(tmp_path: Path) -> None:
+def test_walkers_learn_the_temperature_and_agree_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # 4 walkers of 4000 steps, and one of 16 000, three times each
     many = [learn(tmp_path / f"many-{k}", 4, 4_000) for k in range(3)]
     one = [learn(tmp_path / f"one-{k}", 1, 16_000) for k in range(3)]
@@ -327,6 +337,14 @@ def test_walkers_learn_the_temperature_and_agree_with_one(tmp_path: Path) -> Non
     assert np.ptp(exact / KT0) > 1.5
     assert np.sqrt((of_many**2).mean()) < 0.25
     assert np.sqrt((of_one**2).mean()) < 0.25
+    # a wrong build, alone or with company, does not learn it: five times the scatter of the right ones away
+    right = np.sqrt((np.concatenate([of_many, of_one]) ** 2).mean(axis=1))
+    for kind in (AlphaOnKinetic, PressureUnscaled):
+        monkeypatch.setattr("asennp.md.walkers.MOMT", kind)  # walkers restart as what they are
+        for n_walkers, steps in ((4, 4_000), (1, 16_000)):
+            wrong = errors([learn(tmp_path / f"{kind.__name__}-{n_walkers}-7", n_walkers, steps, kind)])
+            assert np.sqrt((wrong**2).mean()) > right.mean() + 5 * right.std(ddof=1)
+    monkeypatch.undo()
     # the same distribution: means of three agree within 5 standard errors of the pooled scatter
     scatter = np.sqrt((np.var(of_many, axis=0, ddof=1) + np.var(of_one, axis=0, ddof=1)).mean() / 3.0)
     assert np.abs(of_many.mean(axis=0) - of_one.mean(axis=0)).max() < 5 * scatter
