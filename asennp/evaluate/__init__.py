@@ -4,6 +4,7 @@ A calculator that computes in single precision is asked for double precision (`a
 """
 
 from asennp.evaluate.born import BornCharges, model_born_charges
+from asennp.evaluate.calibration import CalibrationResult, compute_calibration
 from asennp.evaluate.committee import Interval, compare, compute_interval
 from asennp.evaluate.defects import (
     DefectResult,
@@ -40,6 +41,7 @@ from asennp.evaluate.transition import TransitionResult, compute_transition
 __all__ = [
     "ArrheniusFit",
     "BornCharges",
+    "CalibrationResult",
     "DefectResult",
     "DiffusionResult",
     "ElasticResult",
@@ -65,6 +67,7 @@ __all__ = [
     "build_vacancies",
     "christoffel_velocities",
     "compare",
+    "compute_calibration",
     "compute_defect",
     "compute_diffusion",
     "compute_elastic",

@@ -1,13 +1,14 @@
 """Predictions against labels: energy per atom, forces and stress."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from asennp.errors import InputError
+from asennp.evaluate.calibration import CalibrationResult, compute_calibration
 from asennp.results import Result
 from asennp.units import EV_A3_MPA
 
@@ -24,11 +25,16 @@ class Predictions(Result):
         n arrays (N,3), eV/Å.
     stress
         (n,6), eV/Å^3, Voigt order; None where it was not computed.
+    energies_std, forces_std, stress_std
+        Standard deviations over a committee's members, of the same shapes; None without a committee.
     """
 
     energies: np.ndarray
     forces: list[np.ndarray]
     stress: np.ndarray | None = None
+    energies_std: np.ndarray | None = None
+    forces_std: list[np.ndarray] | None = None
+    stress_std: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +89,8 @@ class ParityResult(Result):
         (3 n_atoms,) eV/Å.
     stress_reference, stress_predicted
         (6 n,) MPa.
+    calibration
+        {"energy" | "forces" | "stress": the committee's spread beside its error}; empty without a committee.
     """
 
     energy: Errors | None
@@ -100,11 +108,15 @@ class ParityResult(Result):
     forces_predicted: np.ndarray = field(repr=False)
     stress_reference: np.ndarray = field(repr=False)
     stress_predicted: np.ndarray = field(repr=False)
+    calibration: dict[str, CalibrationResult] = field(default_factory=dict)
 
 
 def predict(frames: Sequence[Atoms], calculator: Any) -> Predictions:
-    """Evaluate a calculator on every frame; frames are not changed."""
-    energies, forces, stresses = [], [], []
+    """Evaluate a calculator on every frame; frames are not changed.
+
+    Spreads come from ``calculator.committee``, where it has one of several members.
+    """
+    energies, forces, stresses, committees = [], [], [], []
     periodic = all(frame.pbc.all() for frame in frames)
     for frame in frames:
         atoms = Atoms(frame.symbols, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
@@ -113,7 +125,16 @@ def predict(frames: Sequence[Atoms], calculator: Any) -> Predictions:
         forces.append(np.array(atoms.get_forces()))
         if periodic:
             stresses.append(np.array(atoms.get_stress(voigt=True)))
-    return Predictions(np.array(energies), forces, np.array(stresses) if periodic else None)
+        committees.append(getattr(calculator, "committee", None))
+    agree = all(c is None or not np.any(c.forces_std) for c in committees)  # none, or a single member
+    return Predictions(
+        np.array(energies),
+        forces,
+        np.array(stresses) if periodic else None,
+        None if agree else np.array([c.energy_std for c in committees]),
+        None if agree else [np.array(c.forces_std) for c in committees],
+        None if agree or not periodic else np.array([c.stress_std for c in committees]),
+    )
 
 
 def compute_errors(reference: np.ndarray, predicted: np.ndarray, unit: str) -> Errors:
@@ -169,10 +190,16 @@ class _Pairs:
     predicted: np.ndarray
     frame: np.ndarray
     unit: str
+    spread: np.ndarray | None
 
     def errors(self, mask: np.ndarray | None = None) -> Errors:
         chosen = slice(None) if mask is None else mask
         return compute_errors(self.reference[chosen], self.predicted[chosen], self.unit)
+
+    def calibration(self) -> CalibrationResult | None:
+        if self.spread is None or np.count_nonzero(self.spread) < 2:
+            return None
+        return compute_calibration(self.predicted - self.reference, self.spread, self.unit)
 
 
 def _collect(frames: Sequence[Atoms], predictions: Predictions, energy_key: str) -> dict[str, _Pairs]:
@@ -180,17 +207,20 @@ def _collect(frames: Sequence[Atoms], predictions: Predictions, energy_key: str)
     sizes = np.array([len(frame) for frame in frames])
     index = np.arange(len(frames))
     pairs = {}
+    p = predictions
     if (labels := _labels(frames, energy_key, per_atom=False)) is not None:
-        energies = 1000.0 * np.array(predictions.energies) / sizes
-        pairs["energy"] = _Pairs(1000.0 * np.array(labels) / sizes, energies, index, "meV/atom")
+        energies, spread = (None if e is None else 1000.0 * e / sizes for e in (p.energies, p.energies_std))
+        pairs["energy"] = _Pairs(1000.0 * np.array(labels) / sizes, energies, index, "meV/atom", spread)
     if (labels := _labels(frames, "REF_forces", per_atom=True)) is not None:
-        forces = np.concatenate(predictions.forces).ravel()
+        forces, spread = (
+            None if f is None else 1000.0 * np.concatenate(f).ravel() for f in (p.forces, p.forces_std)
+        )
         by_atom = np.repeat(index, 3 * sizes)
-        pairs["forces"] = _Pairs(1000.0 * np.concatenate(labels).ravel(), 1000.0 * forces, by_atom, "meV/Å")
+        pairs["forces"] = _Pairs(1000.0 * np.concatenate(labels).ravel(), forces, by_atom, "meV/Å", spread)
     labels = _labels(frames, "REF_stress", per_atom=False)
-    if labels is not None and predictions.stress is not None:
-        stress = EV_A3_MPA * np.array(predictions.stress).ravel()
-        pairs["stress"] = _Pairs(EV_A3_MPA * np.ravel(labels), stress, np.repeat(index, 6), "MPa")
+    if labels is not None and p.stress is not None:
+        stress, spread = (None if s is None else EV_A3_MPA * np.ravel(s) for s in (p.stress, p.stress_std))
+        pairs["stress"] = _Pairs(EV_A3_MPA * np.ravel(labels), stress, np.repeat(index, 6), "MPa", spread)
     if not pairs:
         raise InputError("frames carry no labels", where="frames", expected=f"{energy_key}, REF_forces, ...")
     return pairs
@@ -237,7 +267,7 @@ def compute_parity(
     if raw is not None:
         shift = float(np.mean(raw.predicted - raw.reference))
         if remove_shift:
-            pairs["energy"] = _Pairs(raw.reference, raw.predicted - shift, raw.frame, raw.unit)
+            pairs["energy"] = replace(raw, predicted=raw.predicted - shift)
     names = np.array([str(f.info.get(group_key, f.info.get("phase", ""))) for f in frames])
     groups = {
         str(name): {what: p.errors((names == name)[p.frame]) for what, p in pairs.items()}
@@ -263,4 +293,5 @@ def compute_parity(
         forces_predicted=forces.predicted / 1000.0 if forces is not None else empty,
         stress_reference=stress.reference if stress is not None else empty,
         stress_predicted=stress.predicted if stress is not None else empty,
+        calibration={what: found for what, p in pairs.items() if (found := p.calibration()) is not None},
     )
