@@ -78,16 +78,8 @@ class Ladder:
             raise InputError(
                 "no such direction", where="directions", expected="up, down", got=self.directions
             )
-        for name in ("seeds", "timestep_fs", "production_ps", "sample_fs"):
-            if not getattr(self, name) > 0:
-                raise InputError("must be positive", where=name, got=getattr(self, name))
-        if self.blocks < 3 or self.production_ps * 1000.0 < self.blocks * self.sample_fs:
-            raise InputError(
-                "too few samples for the blocks",
-                where="blocks",
-                expected="3 or more blocks, a sample or more in each",
-                got=f"{self.blocks} blocks of {self.production_ps} ps sampled every {self.sample_fs} fs",
-            )
+        require_positive(self, "seeds")
+        require_length(self)
 
     @property
     def variable(self) -> Literal["temperature_K", "pressure_GPa"]:
@@ -101,12 +93,11 @@ class Ladder:
 
     def settings(self, temperature_K: float, pressure_GPa: float, seed: tuple[int, ...]) -> RunSettings:
         """Return one run."""
-        interval = max(1, round(self.sample_fs / self.timestep_fs))
-        samples = round(1000.0 * (self.equilibration_ps + self.production_ps) / (interval * self.timestep_fs))
+        steps, interval = count_steps(self)
         return RunSettings(
             temperature_K=temperature_K,
             pressure_GPa=pressure_GPa,
-            steps=interval * samples,
+            steps=steps,
             sample_interval=interval,
             timestep_fs=self.timestep_fs,
             cell=self.cell,
@@ -114,6 +105,32 @@ class Ladder:
             barostat_fs=self.barostat_fs,
             seed=seed,
         )
+
+
+def require_positive(plan: Any, *names: str) -> None:
+    """Refuse values of a plan that are not positive."""
+    for name in names:
+        if not np.all(np.asarray(getattr(plan, name)) > 0) or not np.size(getattr(plan, name)):
+            raise InputError("must be positive", where=name, got=getattr(plan, name))
+
+
+def require_length(plan: Any) -> None:
+    """Refuse times of a plan of averaged runs that leave nothing to average."""
+    require_positive(plan, "repeat", "timestep_fs", "production_ps", "sample_fs")
+    if plan.blocks < 3 or plan.production_ps * 1000.0 < plan.blocks * plan.sample_fs:
+        raise InputError(
+            "too few samples for the blocks",
+            where="blocks",
+            expected="3 or more blocks, a sample or more in each",
+            got=f"{plan.blocks} blocks of {plan.production_ps} ps sampled every {plan.sample_fs} fs",
+        )
+
+
+def count_steps(plan: Any) -> tuple[int, int]:
+    """Return the steps of a plan's run and those between two samples."""
+    interval = max(1, round(plan.sample_fs / plan.timestep_fs))
+    samples = round(1000.0 * (plan.equilibration_ps + plan.production_ps) / (interval * plan.timestep_fs))
+    return interval * samples, interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from asennp.evaluate.ladder import block_mean
+from asennp.evaluate.ladder import block_mean, count_steps, require_length, require_positive
 from asennp.evaluate.polarisation import Sites
 from asennp.evaluate.runs import RunResult, RunSettings, run_md
 from asennp.evaluate.workers import Calculators, as_calculator
@@ -39,6 +39,10 @@ class FixedCell:
     sample_fs: float = 20.0
     friction_fs: float = 100.0
     blocks: int = 10
+
+    def __post_init__(self) -> None:
+        require_positive(self, "edges_A", "temperatures_K", "friction_fs")
+        require_length(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +90,10 @@ def plan_fixed(plan: FixedCell, cell: Atoms, folder: Path, sites: Sites, seed: i
 def climb_fixed(run: FixedRun, calculator: Calculators) -> None:
     """Do one run; what is done is not done again."""
     plan = run.plan
-    interval = max(1, round(plan.sample_fs / plan.timestep_fs))
-    samples = round(1000.0 * (plan.equilibration_ps + plan.production_ps) / (interval * plan.timestep_fs))
+    steps, interval = count_steps(plan)
     settings = RunSettings(
         temperature_K=run.temperature_K,
-        steps=interval * samples,
+        steps=steps,
         sample_interval=interval,
         timestep_fs=plan.timestep_fs,
         cell="fixed",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 
+from asennp.evaluate.ladder import require_positive
 from asennp.files import read_json, write_json
 from asennp.md.momt import MOMT
 from asennp.results import Result
@@ -32,6 +33,9 @@ class Speed:
     repeats: int = 3
     timestep_fs: float = 2.0
     temperature_K: float = 300.0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "sizes", "steps", "repeats", "timestep_fs", "temperature_K")
 
 
 @dataclass(frozen=True, eq=False)

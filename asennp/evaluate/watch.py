@@ -15,9 +15,11 @@ CLOSEST = 0.6
 #: largest known shape of a ferroelectric (CHGNet's PbTiO3, c/a 1.32) shrinks to 0.79 where it turns cubic.
 VOLUMES = (0.5, 1.4)
 STRETCHES = (0.65, 1.35)
-#: Over its later half no thermostat held a run whose mean temperature is off by more than this fraction, and
-#: by four times the error that so many atoms allow.
+#: No thermostat held a run whose mean temperature, over its later half, is off by more than this fraction and
+#: by four times the error that so many atoms allow. Runs shorter than this, ps, are not judged: a crystal
+#: that starts without displacements first gives half of its heat away.
 MEAN_TEMPERATURE = 0.15
+SHORTEST_PS = 0.5
 #: A run has melted when the root mean square displacement at its end exceeds this fraction of the start's
 #: shortest distance.
 MELTED = 0.6
@@ -124,6 +126,7 @@ class Watch:
         # the kinetic energy of f degrees of freedom fluctuates by sqrt(2/f); five samples count as one
         error = np.sqrt(2.0 / self.freedom / max(1.0, len(later) / 5.0))
         mean = float(later.mean())
-        if abs(mean / self.target - 1.0) <= max(MEAN_TEMPERATURE, 4.0 * error):
+        held = abs(mean / self.target - 1.0) <= max(MEAN_TEMPERATURE, 4.0 * error)
+        if held or rows[-1]["time_ps"] < SHORTEST_PS:
             return ""
         return f"{mean:.0f} K in the mean of the later half, asked for {self.target:g} K"
