@@ -8,6 +8,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -128,3 +129,9 @@ def sha256_json(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON form (sorted keys)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=json_default)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the names and files of the models that come with the package."""
+    folder = Path(str(resources.files("asennp.data"))) / "models"
+    return {path.parent.name: path for path in sorted(folder.glob("*/model.asennp"))}

@@ -10,7 +10,7 @@ from ase.calculators.calculator import names as ase_names
 from asennp.calculators.potential import known_potentials
 from asennp.calculators.teachers import TEACHERS, make_teacher
 from asennp.errors import InputError, nearest
-from asennp.models.model import shipped_models
+from asennp.files import shipped_models
 
 _EAM_ENDINGS = (".eam", ".alloy", ".fs", ".adp")
 

@@ -11,7 +11,6 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from asennp.errors import InputError, nearest
-from asennp.files import json_default, sha256_json, write_atomic
+from asennp.files import json_default, sha256_json, shipped_models, write_atomic
 from asennp.models.aev import AEVSettings
 from asennp.models.network import AtomicNetworks, NetworkSettings
 
@@ -192,12 +191,6 @@ class Model:
             for name, blob in {"model.json": text.encode(), **blobs}.items():
                 archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), blob)
         return write_atomic(path, target.getvalue())
-
-
-def shipped_models() -> dict[str, Path]:
-    """Return the names and files of the models that come with the package."""
-    folder = Path(str(resources.files("asennp.data"))) / "models"
-    return {path.parent.name: path for path in sorted(folder.glob("*/model.asennp"))}
 
 
 def load_model(source: "str | Path | Model") -> Model:
