@@ -1,11 +1,12 @@
 """Phases under pressure at 0 K: where their enthalpies cross, by relaxation or by equations of state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
+from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import brentq
 
 from asennp.errors import InputError
@@ -31,6 +32,9 @@ class TransitionPressureResult(Result):
         Pressures up to here were looked at.
     converged
         Whether every relaxation reached its tolerance.
+    points
+        {phase: (k, 3) pressure (GPa), enthalpy (eV/atom) and volume (Å^3/atom)} of every phase that was
+        looked at, by rising pressure.
     """
 
     phases: tuple[str, ...]
@@ -38,10 +42,38 @@ class TransitionPressureResult(Result):
     volume_changes: np.ndarray
     maximum_GPa: float
     converged: bool
+    points: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def enthalpy(self, phase: str, pressures_GPa: np.ndarray) -> np.ndarray:
+        """Return the enthalpy (eV/atom) of a phase between its points, whose slopes dH/dP = V are known."""
+        pressure, enthalpy, volume = self.points[phase].T
+        x = np.asarray(pressures_GPa, float)
+        if len(pressure) == 1:
+            return np.asarray(enthalpy[0] + volume[0] * units.GPa * (x - pressure[0]))
+        return np.asarray(CubicHermiteSpline(pressure, enthalpy, volume * units.GPa)(x))
+
+
+class _Relaxed:
+    """Crystals relaxed under pressure, noted as they come."""
+
+    def __init__(self, calculator: Any) -> None:
+        self.calculator = in_double(calculator)
+        self.found: dict[str, dict[float, LatticeResult]] = {}
+
+    def __call__(self, name: str, atoms: Atoms, pressure: float = 0.0) -> LatticeResult:
+        lattice = compute_lattice(atoms, self.calculator, pressure_GPa=pressure)
+        self.found.setdefault(name, {})[pressure] = lattice
+        return lattice
+
+    def points(self) -> dict[str, np.ndarray]:
+        return {
+            name: np.array([(p, found[p].enthalpy_per_atom, found[p].volume_per_atom) for p in sorted(found)])
+            for name, found in self.found.items()
+        }
 
 
 def _crossing(
-    old: LatticeResult, new: LatticeResult, calculator: Any, maximum: float
+    old_name: str, old: LatticeResult, new_name: str, new: LatticeResult, relax: _Relaxed, maximum: float
 ) -> tuple[float, LatticeResult, LatticeResult] | None:
     """Find the pressure of equal enthalpy by Newton's rule, d(H_new - H_old)/dP = V_new - V_old."""
     pressure = old.pressure_GPa
@@ -53,8 +85,8 @@ def _crossing(
         pressure = pressure + step
         if pressure < -1.0 or pressure > 1.5 * maximum:
             return None
-        old = compute_lattice(old.atoms, calculator, pressure_GPa=pressure)
-        new = compute_lattice(new.atoms, calculator, pressure_GPa=pressure)
+        old = relax(old_name, old.atoms, pressure)
+        new = relax(new_name, new.atoms, pressure)
         if abs(step) < 1e-3:
             break
     return (pressure, old, new) if pressure <= maximum else None
@@ -82,15 +114,17 @@ def compute_transition_pressure(
     """
     if len(phases) < 2:
         raise InputError("too few phases", where="phases", expected="two or more", got=list(phases))
-    calculator = in_double(calculator)
-    now = {name: compute_lattice(atoms, calculator) for name, atoms in phases.items()}
+    relax = _Relaxed(calculator)
+    now = {name: relax(name, atoms) for name, atoms in phases.items()}
     converged = all(lattice.converged for lattice in now.values())
     current = min(now, key=lambda name: now[name].enthalpy_per_atom)
     order, pressures, changes = [current], [], []
     while True:
         found = {}
         for name in now:
-            if name not in order and (hit := _crossing(now[current], now[name], calculator, maximum_GPa)):
+            if name not in order and (
+                hit := _crossing(current, now[current], name, now[name], relax, maximum_GPa)
+            ):
                 found[name] = hit
         if not found:
             break
@@ -101,16 +135,21 @@ def compute_transition_pressure(
         changes.append(new.volume_per_atom / old.volume_per_atom - 1.0)
         for name in now:
             if name not in order:
-                now[name] = compute_lattice(now[name].atoms, calculator, pressure_GPa=pressure)
+                now[name] = relax(name, now[name].atoms, pressure)
         now[following] = new
         order.append(following)
         current = following
+    # the curves' ends, beyond the last transition
+    end = min(maximum_GPa, 1.3 * pressures[-1] if pressures and pressures[-1] > 0.0 else maximum_GPa)
+    for name in now:
+        relax(name, now[name].atoms, end)
     return TransitionPressureResult(
         phases=tuple(order),
         pressures_GPa=np.array(pressures),
         volume_changes=np.array(changes),
         maximum_GPa=maximum_GPa,
         converged=converged,
+        points=relax.points(),
     )
 
 
@@ -161,4 +200,10 @@ def find_transitions(phases: Mapping[str, EosResult], maximum_GPa: float = 60.0)
         volume_changes=np.array(changes),
         maximum_GPa=maximum_GPa,
         converged=all(eos.converged for eos in phases.values()),
+        points={
+            name: np.array(
+                [(p, eos.enthalpy_at(p), eos.volume_at(p)) for p in np.linspace(0.0, maximum_GPa, 25)]
+            )
+            for name, eos in phases.items()
+        },
     )

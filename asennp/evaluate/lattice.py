@@ -12,6 +12,7 @@ from asennp.errors import InputError
 from asennp.evaluate.capability import require_periodic, require_properties
 from asennp.evaluate.precision import in_double
 from asennp.evaluate.relax import relax
+from asennp.phases import classify
 from asennp.results import Result
 
 
@@ -203,4 +204,8 @@ def _changes(start: Atoms, end: Atoms, before: Any, after: Any) -> tuple[str, ..
     moved = [f"{s} {old[s]:g} to {new[s]:g}" for s in old if abs(old[s] - new[s]) > 0.5]
     if moved:
         words.append(f"the number of neighbours changed: {', '.join(moved)}")
+    if len(set(start.numbers.tolist())) <= 2:
+        was, became = classify(start).phase, classify(end).phase
+        if was not in (became, "mixed", "disordered"):  # else the classifier does not know the crystal
+            words.append(f"the phase changed from {was} to {became}")
     return tuple(words)

@@ -116,7 +116,8 @@ def predict(frames: Sequence[Atoms], calculator: Any) -> Predictions:
 
     Spreads come from ``calculator.committee``, where it has one of several members.
     """
-    energies, forces, stresses, committees = [], [], [], []
+    energies, forces, stresses = [], [], []
+    committees: list[Any] = []
     periodic = all(frame.pbc.all() for frame in frames)
     for frame in frames:
         atoms = Atoms(frame.symbols, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
@@ -209,17 +210,18 @@ def _collect(frames: Sequence[Atoms], predictions: Predictions, energy_key: str)
     pairs = {}
     p = predictions
     if (labels := _labels(frames, energy_key, per_atom=False)) is not None:
-        energies, spread = (None if e is None else 1000.0 * e / sizes for e in (p.energies, p.energies_std))
+        energies = 1000.0 * np.array(p.energies) / sizes
+        spread = None if p.energies_std is None else 1000.0 * p.energies_std / sizes
         pairs["energy"] = _Pairs(1000.0 * np.array(labels) / sizes, energies, index, "meV/atom", spread)
     if (labels := _labels(frames, "REF_forces", per_atom=True)) is not None:
-        forces, spread = (
-            None if f is None else 1000.0 * np.concatenate(f).ravel() for f in (p.forces, p.forces_std)
-        )
+        forces = 1000.0 * np.concatenate(p.forces).ravel()
+        spread = None if p.forces_std is None else 1000.0 * np.concatenate(p.forces_std).ravel()
         by_atom = np.repeat(index, 3 * sizes)
         pairs["forces"] = _Pairs(1000.0 * np.concatenate(labels).ravel(), forces, by_atom, "meV/Å", spread)
     labels = _labels(frames, "REF_stress", per_atom=False)
     if labels is not None and p.stress is not None:
-        stress, spread = (None if s is None else EV_A3_MPA * np.ravel(s) for s in (p.stress, p.stress_std))
+        stress = EV_A3_MPA * np.ravel(p.stress)
+        spread = None if p.stress_std is None else EV_A3_MPA * np.ravel(p.stress_std)
         pairs["stress"] = _Pairs(EV_A3_MPA * np.ravel(labels), stress, np.repeat(index, 6), "MPa", spread)
     if not pairs:
         raise InputError("frames carry no labels", where="frames", expected=f"{energy_key}, REF_forces, ...")

@@ -39,11 +39,13 @@ class EvaluationFolder(RunFolder):
         return super().create(path, config)
 
     def adopt(self, config: Any) -> bool:
-        """Take a configuration whose common steps have the same inputs: steps may come and go."""
+        """Take a configuration that leaves the inputs of every begun step alone: steps may come and go."""
         old, new = self.config.model_dump(mode="json"), config.model_dump(mode="json")
         steps = plan(config)
         same = all(
-            step.inputs(old) == steps[name].inputs(new) for name, step in self.stages.items() if name in steps
+            step.inputs(old) == steps[name].inputs(new)
+            for name, step in self.stages.items()
+            if name in steps and (self.path / name).is_dir()
         )
         if same:
             write_atomic(self.path / "config.yaml", dump_config(config))

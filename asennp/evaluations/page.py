@@ -9,25 +9,46 @@ import numpy as np
 from asennp import __version__
 from asennp.evaluations.schema import EvaluationConfig
 from asennp.evaluations.steps import JOINT, KINDS, result_path
+from asennp.report.calibration import plot_calibration, tabulate_calibration
+from asennp.report.crystals import (
+    plot_elastic,
+    plot_enthalpies,
+    tabulate_elastic,
+    tabulate_eos,
+    tabulate_lattices,
+    tabulate_pressures,
+)
 from asennp.report.defects import plot_defects, tabulate_defects
-from asennp.report.figures import plot_eos, plot_stability, plot_stress_strain
-from asennp.report.mechanics import tabulate_stress_strain
+from asennp.report.mechanics import (
+    plot_eos,
+    plot_stability,
+    plot_stress_strain,
+    tabulate_stability,
+    tabulate_stress_strain,
+)
+from asennp.report.methods import plot_parity, tabulate_parity
 from asennp.report.page import write_report
-from asennp.report.phonons import plot_phonons, plot_quasiharmonic, tabulate_phonons, tabulate_quasiharmonic
-from asennp.report.tables import Block, Details, Figure, Section, Table, Value
+from asennp.report.phonons import (
+    plot_phonons,
+    plot_quasiharmonic,
+    plot_thermal,
+    tabulate_phonons,
+    tabulate_quasiharmonic,
+)
+from asennp.report.sampling import plot_phases
+from asennp.report.tables import Block, Details, Figure, Section, Table
 from asennp.report.transition import (
     list_checks,
     plot_fixed_cell,
     plot_ladders,
     plot_speed,
     tabulate_changes,
+    tabulate_fixed_cell,
     tabulate_rungs,
+    tabulate_speed,
     tabulate_static,
 )
 from asennp.report.transport import plot_diffusion, tabulate_diffusion
-
-#: Independent elastic constants shown, Voigt indices.
-_CONSTANTS = {"C11": (0, 0), "C12": (0, 1), "C13": (0, 2), "C33": (2, 2), "C44": (3, 3), "C66": (5, 5)}
 
 
 def write_page(root: Path, config: EvaluationConfig) -> Path:
@@ -58,85 +79,65 @@ def write_page(root: Path, config: EvaluationConfig) -> Path:
 Found = dict[str, dict[str, Any]]
 
 
+def _parity(found: Found, config: EvaluationConfig) -> list[Block]:
+    results = found["all"]
+    blocks: list[Block] = [
+        Figure(plot_parity({name: {"": r} for name, r in results.items()}), "Predictions against labels."),
+        tabulate_parity(results),
+    ]
+    sure = {name: r for name, r in results.items() if r.calibration}
+    if sure:
+        words = "Spread of the committees beside their errors; dashed: calibrated."
+        blocks += [Figure(plot_calibration(sure), words), tabulate_calibration(sure)]
+    return blocks
+
+
 def _lattices(found: Found, config: EvaluationConfig) -> list[Block]:
-    rows: list[list[Value]] = []
-    lowest = {
-        calculator: min(r[calculator].energy_per_atom for r in found.values() if calculator in r)
-        for calculator in config.calculators
-        if any(calculator in r for r in found.values())
-    }
-    for structure, results in found.items():
-        for calculator, r in results.items():
-            above = 1000.0 * (r.energy_per_atom - lowest[calculator])
-            state = r.spacegroup if r.converged else f"{r.spacegroup}, not converged"
-            rows.append([structure, calculator, r.a, r.b, r.c, r.volume_per_atom, above, state])
-        if structure in config.reference:
-            v = config.reference[structure]
-            rows.append([structure, "reference", v.get("a"), v.get("b", v.get("a")), v.get("c", v.get("a")),
-                         v.get("volume"), v.get("energy_meV"), ""])  # fmt: skip
-    columns = ("", "", ("a", "Å"), ("b", "Å"), ("c", "Å"), ("volume", "Å³/atom"),
-               ("above the lowest", "meV/atom"), "space group")  # fmt: skip
     note = f"Reference: {config.reference_source}" if config.reference_source else ""
-    return [Table(columns, rows, digits=5, note=note)]
+    return [tabulate_lattices(found, config.reference, note)]
 
 
 def _elastic(found: Found, config: EvaluationConfig) -> list[Block]:
-    rows: list[list[Value]] = []
-    for structure, results in found.items():
-        for calculator, r in results.items():
-            constants = [float(r.tensor_GPa[index]) for index in _CONSTANTS.values()]
-            rows.append([structure, calculator, *constants, r.bulk_GPa, r.shear_GPa, r.is_stable])
-        known = config.reference.get(structure, {})
-        if any(name in known for name in _CONSTANTS):
-            rows.append([structure, "reference", *(known.get(n) for n in _CONSTANTS), known.get("bulk"),
-                         known.get("shear"), None])  # fmt: skip
-    return [
-        Table(
-            ("", "", *((n, "GPa") for n in _CONSTANTS), ("bulk", "GPa"), ("shear", "GPa"), "Born stable"),
-            rows,
-        )
-    ]
+    figure = Figure(plot_elastic(found, config.reference), "Elastic constants.")
+    return [figure, tabulate_elastic(found, config.reference)]
 
 
 def _eos(found: Found, config: EvaluationConfig) -> list[Block]:
-    rows: list[list[Value]] = [
-        [structure, calculator, r.volume, r.energy, r.bulk_GPa, r.bulk_derivative]
-        for structure, results in found.items()
-        for calculator, r in results.items()
-    ]
-    table = Table(
-        ("", "", ("volume", "Å³/atom"), ("energy", "eV/atom"), ("bulk", "GPa"), "B'"), rows, digits=5
-    )
     figures: list[Block] = []
     for calculator in config.calculators:
         mine = {structure: r[calculator] for structure, r in found.items() if calculator in r}
         if mine:
             figures.append(Figure(plot_eos(mine), f"Energy against volume, {calculator}."))
-    return [table, *figures]
+    return [tabulate_eos(found), *figures]
+
+
+def _phonons(found: Found, config: EvaluationConfig) -> list[Block]:
+    heat: list[Block] = [
+        Figure(plot_thermal(results), f"Free energy, entropy and heat capacity of {structure}.")
+        for structure, results in found.items()
+        if results
+    ]
+    return [*_shown(tabulate_phonons, plot_phonons, "Phonons")(found, config), Details("Thermal", heat)]
 
 
 def _pressures(found: Found, config: EvaluationConfig) -> list[Block]:
-    rows: list[list[Value]] = []
-    for calculator, r in found["all"].items():
-        if len(r.pressures_GPa) == 0:
-            rows.append([calculator, f"{r.phases[0]} up to {r.maximum_GPa:g} GPa", None, None])
-        for k, pressure in enumerate(r.pressures_GPa):
-            rows.append([calculator, f"{r.phases[k]} to {r.phases[k + 1]}", float(pressure),
-                         100.0 * float(r.volume_changes[k])])  # fmt: skip
-    return [Table(("", "", ("pressure", "GPa"), ("volume", "%")), rows)]
+    results = found["all"]
+    blocks: list[Block] = [tabulate_pressures(results)]
+    if any(r.points for r in results.values()):
+        words = "Enthalpies; points are relaxed crystals, dashed lines transitions."
+        blocks.append(Figure(plot_enthalpies(results), words))
+    return blocks
 
 
 def _stability(found: Found, config: EvaluationConfig) -> list[Block]:
-    rows: list[list[Value]] = []
+    runs = {f"{structure}, {name}": r for structure, results in found.items() for name, r in results.items()}
     figures: list[Block] = []
-    for structure, results in found.items():
-        for calculator, r in results.items():
-            state = "bounded" if r.bounded else "; ".join(r.violations)
-            numbers = r.mean_temperature_K, r.drift_meV_per_ps, r.max_displacement_A
-            rows.append([structure, calculator, *numbers, state])
-            figures.append(Figure(plot_stability(r), f"{structure} with {calculator}."))
-    columns = ("", "", ("temperature", "K"), ("drift", "meV/atom/ps"), ("largest displacement", "Å"), "run")
-    return [Table(columns, rows), Details("The runs", figures)]
+    for name, r in runs.items():
+        figures.append(Figure(plot_stability(r), f"{name}."))
+        if r.phases:
+            times = r.time_ps[: len(next(iter(r.phases.values())))]
+            figures.append(Figure(plot_phases(times, r.phases), f"{name}: share of the atoms in each phase."))
+    return [tabulate_stability(runs), Details("The runs", figures)]
 
 
 def _transition(found: Found, config: EvaluationConfig) -> list[Block]:
@@ -156,9 +157,11 @@ def _transition(found: Found, config: EvaluationConfig) -> list[Block]:
     held = {name: r for name, r in results.items() if r.polarisation}
     if held:
         blocks.append(Figure(plot_fixed_cell(held), "Polarisation at fixed cell; bars are fluctuations."))
+        blocks.append(tabulate_fixed_cell(held))
     timed = {name: r for name, r in results.items() if r.speed is not None}
     if timed and all(np.all(np.isfinite(r.speed.mean)) for r in timed.values()):
         blocks.append(Figure(plot_speed(timed), "Cost of a step; bars are standard deviations."))
+        blocks.append(tabulate_speed(timed))
     if config.reference_source:
         blocks.append(f"Reference: {config.reference_source}")
     return blocks
@@ -181,10 +184,11 @@ def _shown(
 
 
 _BLOCKS = {
+    "parity": _parity,
     "lattice": _lattices,
     "elastic": _elastic,
     "eos": _eos,
-    "phonons": _shown(tabulate_phonons, plot_phonons, "Phonons"),
+    "phonons": _phonons,
     "transition_pressure": _pressures,
     "quasiharmonic": _shown(tabulate_quasiharmonic, plot_quasiharmonic, "Thermal expansion"),
     "tensile": _shown(tabulate_stress_strain, plot_stress_strain, "Tension"),

@@ -83,6 +83,21 @@ class StructureConfig(Section):
         return build_phase(self.formula, self.prototype, self.a, c=self.c, u=self.u, cubic=False)
 
 
+class ParityProperty(Section):
+    """Errors against labelled frames, and the calibration of a committee's spread."""
+
+    file: str
+    """Frames that ASE reads, with REF_energy, REF_forces, REF_stress or some of them."""
+    remove_shift: bool = False
+    """Take the mean error of the energy out: for labels that have another zero."""
+
+    @model_validator(mode="after")
+    def _is_there(self) -> "ParityProperty":
+        if not Path(self.file).is_file():
+            raise ValueError(f"file: no such file {self.file!r}")
+        return self
+
+
 class LatticeProperty(Section):
     """Relaxed lattice parameters, and energies of the phases above the lowest."""
 
@@ -210,6 +225,7 @@ class TransitionProperty(Section):
 class Properties(Section):
     """What is computed; a property that is not named is not."""
 
+    parity: ParityProperty | None = None
     lattice: LatticeProperty | None = None
     elastic: ElasticProperty | None = None
     eos: EosProperty | None = None

@@ -10,12 +10,14 @@ import numpy as np
 from ase import Atoms
 
 from asennp.calculators.named import calculator_maker
+from asennp.dataset import read_frames
 from asennp.evaluate import (
     DefectResult,
     DiffusionResult,
     ElasticResult,
     EosResult,
     LatticeResult,
+    ParityResult,
     PhononResult,
     QuasiharmonicResult,
     StabilityResult,
@@ -26,6 +28,7 @@ from asennp.evaluate import (
     compute_elastic,
     compute_eos,
     compute_lattice,
+    compute_parity,
     compute_phonons,
     compute_quasiharmonic,
     compute_shear,
@@ -46,6 +49,7 @@ from asennp.structures import orthorhombic
 
 #: Properties in order: title, kind of result, whether it starts from the relaxed lattice.
 KINDS: Mapping[str, tuple[str, type[Any], bool]] = {
+    "parity": ("errors against labels", ParityResult, False),
     "lattice": ("lattices", LatticeResult, False),
     "elastic": ("elastic constants", ElasticResult, True),
     "eos": ("equations of state", EosResult, True),
@@ -60,8 +64,8 @@ KINDS: Mapping[str, tuple[str, type[Any], bool]] = {
     "diffusion": ("diffusion", DiffusionResult, True),
     "transition": ("finite-temperature benchmark", TransitionResult, False),
 }
-#: Properties of all structures together.
-JOINT = ("transition_pressure", "transition")
+#: Properties of all structures together, or of none.
+JOINT = ("parity", "transition_pressure", "transition")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _run(name: str, config: EvaluationConfig, folder: Path, upstream: Mapping[st
     if property_ == "transition":
         paths = [folder / "all.json"]
         _transition(config, crystals, maker, folder, paths[0])
-    elif property_ == "transition_pressure":
+    elif property_ in JOINT:
         paths = [folder / "all.json"]
         tasks: list[tuple[Any, ...]] = [(property_, crystals, maker, settings, config.seed, paths[0])]
     else:
@@ -198,6 +202,7 @@ def _vacancy(atoms: Atoms, calculator: Any, s: Any, rng: np.random.Generator) ->
 
 #: (structure or structures, calculator, settings, generator) -> result.
 _COMPUTE: Mapping[str, Callable[[Any, Any, Any, np.random.Generator], Any]] = {
+    "parity": lambda a, c, s, rng: compute_parity(read_frames(s.file), c, remove_shift=s.remove_shift),
     "lattice": lambda a, c, s, rng: compute_lattice(a, c, pressure_GPa=s.pressure_GPa if s else 0.0),
     "elastic": lambda a, c, s, rng: compute_elastic(a, c, strain=s.strain, relaxed_ions=s.relaxed_ions),
     "eos": lambda a, c, s, rng: compute_eos(a, c),

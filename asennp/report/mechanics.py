@@ -85,6 +85,24 @@ def tabulate_stress_strain(curves: Mapping[str, Any]) -> Table:
     return Table(head, rows)
 
 
+def tabulate_stability(results: Mapping[str, Any]) -> Table:
+    """Tabulate thermostatted runs (`StabilityResult`)."""
+    rows: list[list[Value]] = []
+    for name, r in results.items():
+        state = "bounded" if r.bounded else "; ".join(r.violations)
+        late = {phase: float(share[-max(1, len(share) // 5) :].mean()) for phase, share in r.phases.items()}
+        seen = ", ".join(f"{100 * share:.0f} % {phase}" for phase, share in late.items() if share >= 0.05)
+        rows.append(
+            [name, r.mean_temperature_K, r.drift_meV_per_ps, r.max_displacement_A, r.closest_A, seen or None,
+             f"melted; {state}" if r.melted else state]
+        )  # fmt: skip
+    columns = (
+        "", ("temperature", "K"), ("drift", "meV/atom/ps"), ("largest displacement", "Å"),
+        ("closest pair", "Å"), "phases in the end", "run",
+    )  # fmt: skip
+    return Table(columns, rows)
+
+
 @house_style
 def plot_stability(result: Any) -> Any:
     """Plot a thermostatted run (`StabilityResult`): temperature, energies, displacement, and the RDF."""

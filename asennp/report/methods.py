@@ -8,6 +8,7 @@ import numpy as np
 
 from asennp.report.numbers import format_number
 from asennp.report.style import FULL, INK, MUTED, RULE, colours, house_style, legend_above, panels, quiet
+from asennp.report.tables import Table, Value
 
 #: quantity -> (axis label, unit of the errors)
 _QUANTITIES = {
@@ -66,6 +67,22 @@ def plot_parity(methods: Mapping[str, Mapping[str, Any]], limit: int = 6000) -> 
             ax.set_xlabel(f"Reference {label[0].lower()}{label[1:]}")
     _solid_legend(figure, axes[0, 0])
     return figure
+
+
+def tabulate_parity(results: Mapping[str, Any]) -> Table:
+    """Tabulate errors (`ParityResult`): of all frames, by group, and of forces by species."""
+    rows: list[list[Value]] = []
+    for name, r in results.items():
+        parts = [("", {what: getattr(r, what) for what in _QUANTITIES})]
+        parts += list(r.groups.items()) if len(r.groups) > 1 else []
+        parts += [(f"on {species}", {"forces": errors}) for species, errors in r.species.items()]
+        for part, errors in parts:
+            for what in _QUANTITIES:
+                if (e := errors.get(what)) is not None:
+                    words = ", ".join(word for word in (name, part, what) if word)
+                    rows.append([words, e.mae, e.rmse, e.max, e.bias, e.r2, e.n, e.unit])
+    head = ("", "MAE", "RMSE", "largest", "bias", "R²", "values", "unit")
+    return Table(head, rows)
 
 
 def _clouds(ax: Any, quantity: str, sets: Mapping[str, Any], colour: Mapping[str, str], limit: int) -> None:

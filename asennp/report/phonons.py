@@ -1,7 +1,7 @@
 """Figures and tables of lattice vibrations; each takes {name: result}, names being calculators or phases."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,23 +54,32 @@ def plot_phonons(results: Mapping[str, Any], width: float = FULL) -> Any:
     return figure
 
 
-@house_style
-def plot_thermal(results: Mapping[str, Any], width: float = FULL) -> Any:
-    """Plot vibrational free energy, entropy and heat capacity against temperature (`PhononResult`)."""
+def _against_temperature(
+    results: Mapping[str, Any], quantities: Sequence[tuple[str, float, str]], width: float
+) -> Any:
+    """Plot one panel a quantity, (field, factor, title), against the results' temperatures."""
     colour = colours(results)
-    figure, axes = panels(1, 3, width=width, height=2.4)
-    quantities = (
-        ("free_energy_eV", 1000.0, "Free energy (meV/atom)"),
-        ("entropy_kB", 1.0, "Entropy (k_B/atom)"),
-        ("heat_capacity_kB", 1.0, "Heat capacity (k_B/atom)"),
-    )
+    figure, axes = panels(1, len(quantities), width=width, height=2.4)
     for ax, (field, factor, title) in zip(axes[0], quantities):
         for name, result in results.items():
             ax.plot(result.temperatures_K, factor * getattr(result, field), color=colour[name], label=name)
         ax.set_title(title)
         ax.set_xlabel("Temperature (K)")
-    axes[0, 2].axhline(3.0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    legend(axes[0, 2], loc="lower right")
+    if len(results) > 1:
+        legend(axes[0, 0], loc="best")
+    return figure
+
+
+@house_style
+def plot_thermal(results: Mapping[str, Any], width: float = FULL) -> Any:
+    """Plot vibrational free energy, entropy and heat capacity against temperature (`PhononResult`)."""
+    quantities = (
+        ("free_energy_eV", 1000.0, "Free energy (meV/atom)"),
+        ("entropy_kB", 1.0, "Entropy (k_B/atom)"),
+        ("heat_capacity_kB", 1.0, "Heat capacity (k_B/atom)"),
+    )
+    figure = _against_temperature(results, quantities, width)
+    figure.axes[2].axhline(3.0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     return figure
 
 
@@ -114,21 +123,12 @@ def tabulate_phonons(results: Mapping[str, Any], temperature_K: float = 300.0) -
 @house_style
 def plot_quasiharmonic(results: Mapping[str, Any], width: float = FULL) -> Any:
     """Plot volume, expansion and bulk modulus against temperature (`QuasiharmonicResult`)."""
-    colour = colours(results)
-    figure, axes = panels(1, 3, width=width, height=2.4)
     quantities = (
         ("volume", 1.0, "Volume (Å³/atom)"),
         ("expansion_per_K", 1e6, "Expansion (10⁻⁶/K)"),
         ("bulk_GPa", 1.0, "Bulk modulus (GPa)"),
     )
-    for ax, (field, factor, title) in zip(axes[0], quantities):
-        for name, result in results.items():
-            ax.plot(result.temperatures_K, factor * getattr(result, field), color=colour[name], label=name)
-        ax.set_title(title)
-        ax.set_xlabel("Temperature (K)")
-    if len(results) > 1:
-        legend(axes[0, 0], loc="upper left")
-    return figure
+    return _against_temperature(results, quantities, width)
 
 
 def tabulate_quasiharmonic(results: Mapping[str, Any], temperature_K: float = 300.0) -> Table:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from asennp.report.sampling import thin
 from asennp.report.style import FULL, MUTED, colours, house_style, legend, panels
 from asennp.report.tables import Check, Checks, Measured, Table, Value
 
@@ -78,6 +79,53 @@ def list_checks(results: Mapping[str, Any]) -> Checks:
             got = "; ".join(result.failures) or f"{len(result.rungs)} runs"
             checks.append(Check(f"{name}: every run stayed a crystal", not result.failures, got))
     return Checks(checks)
+
+
+def tabulate_fixed_cell(results: Mapping[str, Any]) -> Table:
+    """Tabulate the polarisation of the runs at fixed cell."""
+    rows: list[list[Value]] = [
+        [
+            name,
+            f"{p.temperature_K:g}",
+            *(Measured(float(v), float(e)) for v, e in zip(p.polarisation, p.error)),
+            float(np.linalg.norm(p.spread)),
+            p.status,
+        ]
+        for name, result in results.items()
+        for p in result.polarisation
+    ]
+    unit = "C/m²"
+    columns = ("", ("", "K"), ("P_x", unit), ("P_y", unit), ("P_z", unit), ("fluctuation", unit), "run")
+    return Table(columns, rows, note="± is the standard error from block means.")
+
+
+def tabulate_speed(results: Mapping[str, Any]) -> Table:
+    """Tabulate the cost of a step."""
+    rows: list[list[Value]] = [
+        [name, int(n), Measured(1000.0 * float(mean), 1000.0 * float(spread)), 1e6 * float(mean) / int(n)]
+        for name, result in results.items()
+        for n, mean, spread in zip(result.speed.n_atoms, result.speed.mean, result.speed.spread)
+    ]
+    return Table(("", "atoms", ("a step", "ms"), ("a step and atom", "µs")), rows, note="± over the repeats.")
+
+
+@house_style
+def plot_runs(runs: Mapping[str, Any], width: float = FULL) -> Any:
+    """Plot temperature, edges of the cell and displacement against time (`RunResult`), one colour a run."""
+    colour = colours(runs)
+    figure, axes = panels(1, 3, width=width, height=2.4)
+    for name, run in runs.items():
+        t, temperature, away = thin(run.time_ps, run.temperature_K, run.drift_A)
+        axes[0, 0].plot(t, temperature, color=colour[name], linewidth=0.9, label=f"{name}: {run.status}")
+        edges = np.sort(run.lengths / run.lengths[0], axis=1)
+        for k in (0, 2):
+            axes[0, 1].plot(*thin(run.time_ps, edges[:, k]), color=colour[name], linewidth=1.0)
+        axes[0, 2].plot(t, away, color=colour[name], linewidth=1.0)
+    for ax, title in zip(axes[0], ("Temperature (K)", "Edges over the start's", "Displacement (Å, rms)")):
+        ax.set_title(title)
+        ax.set_xlabel("Time (ps)")
+    legend(axes[0, 0], loc="best")
+    return figure
 
 
 @house_style

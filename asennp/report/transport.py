@@ -45,6 +45,26 @@ def tabulate_rdf(results: Mapping[str, Any]) -> Table:
 
 
 @house_style
+def plot_msd(results: Mapping[str, Any], width: float = 0.72 * FULL) -> Any:
+    """Plot mean-square displacements (`MsdResult`); the window of the slope is shaded."""
+    names = [f"{name}, {s}" for name, r in results.items() for s in r.msd_A2]
+    colour = colours(names)
+    figure, axes = panels(1, 1, width=width, height=2.8)
+    ax = axes[0, 0]
+    for name, r in results.items():
+        for s, msd in r.msd_A2.items():
+            key = f"{name}, {s}"
+            value = format_measured(1e5 * r.diffusion_cm2_s[s], 1e5 * r.error_cm2_s[s])
+            ax.plot(r.lag_ps, msd, color=colour[key], label=f"{key}: D = {value}·10⁻⁵ cm²/s")
+        ax.axvspan(*r.window_ps, color=MUTED, alpha=0.08, linewidth=0)
+    ax.set_xlabel("Time (ps)")
+    ax.set_ylabel("Mean-square displacement (Å²)")
+    ax.set_ylim(bottom=0.0)
+    legend(ax, loc="upper left")
+    return figure
+
+
+@house_style
 def plot_diffusion(results: Mapping[str, Any], width: float = FULL) -> Any:
     """Plot ln D against 1/T with errors and the Arrhenius law (`DiffusionResult`), a colour a species."""
     names = [f"{name}, {s}" for name, r in results.items() for s in r.runs[0].diffusion_cm2_s]

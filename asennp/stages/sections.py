@@ -15,6 +15,7 @@ from asennp.files import read_json, read_jsonl
 from asennp.md.bias import WangLandauBias
 from asennp.qeff import ChargeComparison, SweepResult
 from asennp.report import figures
+from asennp.report.calibration import tabulate_calibration
 from asennp.report.tables import (
     Block,
     Check,
@@ -385,9 +386,21 @@ def accuracy(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
             table,
             Figure(figures.plot_methods(panels), "Errors with committee intervals; ticks are the members."),
             Figure(figures.plot_parity(clouds), "Committee means against the labels."),
+            *_calibration(clouds["hybrid"]),
         ],
         "On frames that no training, selection or fine-tuning has seen.",
     )
+
+
+def _calibration(results: Mapping[str, ParityResult]) -> list[Block]:
+    """Show the hybrid committee's spread beside its error; nothing for evaluations that did not note it."""
+    known = {name: r for name, r in results.items() if r.calibration}
+    if not known:
+        return []
+    return [
+        Figure(figures.plot_calibration(known), "Spread of the hybrid committee beside its errors."),
+        tabulate_calibration(known),
+    ]
 
 
 def crystals(summaries: Summaries) -> Section:
