@@ -7,6 +7,7 @@ import numpy as np
 
 from asennp.electrostatics.gaussian import Curvature, GaussianSum, SiteSums, full_blocks, pair_widths
 from asennp.electrostatics.kernels_gaussian import (
+    Pairs,
     apply_blocks,
     core_matrix,
     pair_blocks,
@@ -34,7 +35,7 @@ class PairSum(GaussianSum):
 
     def __init__(self, cutoff: float = math.inf) -> None:
         self.cutoff = float(cutoff)
-        self._pairs = VerletPairs(self.cutoff + REACH)
+        self._list = VerletPairs(self.cutoff + REACH)
 
     def at(
         self,
@@ -45,75 +46,65 @@ class PairSum(GaussianSum):
         exponents: np.ndarray,
     ) -> Self:
         """Take the atoms' places."""
-        if math.isinf(self.cutoff):
-            rows = _all_rows(len(positions))
-        else:
-            rows = self._pairs.rows(positions, cell, pbc)
-        self._rows, self._offsets = rows, rows.shifts @ cell
-        self._positions, self._kinds, self._widths = positions, kinds, pair_widths(exponents)
+        everything = math.isinf(self.cutoff)
+        rows = _all_rows(len(positions)) if everything else self._list.rows(positions, cell, pbc)
+        self._pairs = Pairs(
+            positions,
+            rows.start,
+            rows.j,
+            rows.code,
+            rows.shifts @ cell,
+            kinds,
+            pair_widths(exponents),
+            self.cutoff,
+        )
         return self
 
     def evaluate(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> SiteSums:
         """Return potentials, gradients and virial."""
-        n = len(core)
-        phi_core, phi_shell = np.zeros(n), np.zeros(n)
-        grad_core, grad_shell, virial = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((3, 3))
-        rows = self._rows
-        pair_sums(
-            self._positions, shells, core, shell, rows.start, rows.j, rows.code, self._offsets, self._kinds,
-            self._widths, self.cutoff, phi_core, phi_shell, grad_core, grad_shell, virial,
-        )  # fmt: skip
+        charges = np.column_stack([core, shell])
+        phi, slopes, virial = np.zeros_like(charges), np.zeros((*charges.shape, 3)), np.zeros((3, 3))
+        pair_sums(self._pairs, charges, shells, phi, slopes, virial)
         mirror(virial)
-        energies = 0.5 * (core * phi_core + shell * phi_shell)
-        return SiteSums(energies, phi_core, grad_core, grad_shell, virial)
+        energies = 0.5 * (charges * phi).sum(axis=1)
+        return SiteSums(energies, phi[:, 0].copy(), slopes[:, 0].copy(), slopes[:, 1].copy(), virial)
 
     def curvature(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> "PairCurvature":
         """Return the second derivatives, kept for each pair."""
-        blocks, local = np.empty((len(self._rows.j), 13)), np.zeros((len(core), 6))
-        rows = self._rows
-        pair_blocks(
-            self._positions, shells, core, shell, rows.start, rows.j, rows.code, self._offsets, self._kinds,
-            self._widths, self.cutoff, blocks, local,
-        )  # fmt: skip
-        return PairCurvature(self._rows, blocks, local)
+        blocks, local = np.zeros((len(self._pairs.j), 13)), np.zeros((len(core), 6))
+        pair_blocks(self._pairs, np.column_stack([core, shell]), shells, blocks, local)
+        return PairCurvature(self._pairs, blocks, local)
 
     def charge_matrix(self) -> np.ndarray:
         """Return d2U/dq2."""
-        matrix = np.zeros((len(self._positions), len(self._positions)))
-        rows = self._rows
-        core_matrix(
-            self._positions, rows.start, rows.j, rows.code, self._offsets, self._kinds, self._widths,
-            self.cutoff, matrix,
-        )  # fmt: skip
+        matrix = np.zeros((len(self._pairs.positions), len(self._pairs.positions)))
+        core_matrix(self._pairs, matrix)
         return matrix
 
     def width_slopes(self, core: np.ndarray, shell: np.ndarray, shells: np.ndarray) -> np.ndarray:
         """Return dU/da of each pair of kinds (K, K), of which [k, l] and [l, k] add up; open systems."""
-        slopes = np.zeros_like(self._widths)
-        rows = self._rows
-        width_slopes(
-            self._positions, shells, core, shell, rows.start, rows.j, self._kinds, self._widths, slopes
-        )
+        slopes = np.zeros_like(self._pairs.widths)
+        width_slopes(self._pairs, np.column_stack([core, shell]), shells, slopes)
         return slopes
 
 
 class PairCurvature(Curvature):
     """Second derivatives stored pair by pair."""
 
-    def __init__(self, rows: Rows, blocks: np.ndarray, local: np.ndarray) -> None:
-        self._rows, self._blocks, self._local = rows, blocks, full_blocks(local)
+    def __init__(self, pairs: Pairs, blocks: np.ndarray, local: np.ndarray) -> None:
+        self._pairs, self._blocks, self._local = pairs, blocks, full_blocks(local)
 
     def apply(self, dq: np.ndarray, ds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return their product with a change."""
         out_q, out_s = np.zeros_like(dq), np.einsum("iab,ib->ia", self._local, ds)
-        apply_blocks(self._blocks, self._rows.start, self._rows.j, dq, ds, out_q, out_s)
+        apply_blocks(self._blocks, self._pairs.start, self._pairs.j, dq, ds, out_q, out_s)
         return out_q, out_s
 
     def dense(self) -> np.ndarray:
         """Return the matrix."""
         n = len(self._local)
         matrix = np.zeros((4 * n, 4 * n))
-        spread_blocks(self._blocks, self._rows.start, self._rows.j, matrix)
+        spread_blocks(self._blocks, self._pairs.start, self._pairs.j, matrix)
         add_local(matrix, self._local)
         return matrix
 

@@ -1,11 +1,12 @@
 """Compiled sums over pairs of Gaussian charges, in units of e^2/Å without the prefactor.
 
-Each atom is a core at r and a shell at r + s, both Gaussians of the same exponent. Two Gaussians of the
-exponents alpha and beta interact as erf(a r)/r, 1/a^2 = 1/alpha + 1/beta. Functions of a distance come as
-(f, f'/r, (f'/r)'/r), so that the gradient is f1 d and the second derivatives are f1 + f2 d d.
+Each atom has two sites, Gaussians of the same exponent: 0, the core, at r, and 1, the shell, at r + s. Two
+of the exponents alpha and beta interact as erf(a r)/r, 1/a^2 = 1/alpha + 1/beta. Functions of a distance
+come as (f, f'/r, (f'/r)'/r), so that the gradient is f1 d and the second derivatives are f1 + f2 d d.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,7 +18,34 @@ _TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 _SERIES = 0.5
 
 
-@njit(inline="always")
+class Pairs(NamedTuple):
+    """Which atoms meet, and how.
+
+    Attributes
+    ----------
+    positions
+        (N, 3), Å.
+    start, j, code
+        Pairs of atom a are start[a] ... start[a + 1]: with atom j, displaced by offsets[code].
+    offsets
+        (C, 3), Å.
+    kinds, widths
+        Kind of each atom, (N,), and a of each pair of kinds, 1/Å.
+    cutoff
+        Where the taper ends, Å; infinite: none.
+    """
+
+    positions: np.ndarray
+    start: np.ndarray
+    j: np.ndarray
+    code: np.ndarray
+    offsets: np.ndarray
+    kinds: np.ndarray
+    widths: np.ndarray
+    cutoff: float
+
+
+@njit(error_model="numpy")
 def gaussian_pair(a: float, r2: float) -> tuple[float, float, float]:
     """erf(a r)/r and its derivatives, down to r = 0."""
     u = a * a * r2
@@ -40,7 +68,7 @@ def gaussian_pair(a: float, r2: float) -> tuple[float, float, float]:
     return f, f1, f2
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def tapered_pair(a: float, r2: float, cutoff: float) -> tuple[float, float, float]:
     """erf(a r)/r, times 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7 of x = r/cutoff if that is finite."""
     if r2 >= cutoff * cutoff:
@@ -57,88 +85,50 @@ def tapered_pair(a: float, r2: float, cutoff: float) -> tuple[float, float, floa
     return f * t, f1 * t + f * t1, f2 * t + 2.0 * f1 * t1 + f * t2
 
 
-@njit(inline="always")
-def separation(
-    positions: np.ndarray, offsets: np.ndarray, a: int, b: int, code: int
-) -> tuple[float, float, float]:
-    """Vector from atom `a` to the image of atom `b`."""
-    x = positions[b, 0] + offsets[code, 0] - positions[a, 0]
-    y = positions[b, 1] + offsets[code, 1] - positions[a, 1]
-    z = positions[b, 2] + offsets[code, 2] - positions[a, 2]
-    return x, y, z
-
-
-@njit(inline="always")
-def add_site_pair(
-    qa: float, qb: float, f: float, f1: float, x: float, y: float, z: float,
-    phi_a: np.ndarray, phi_b: np.ndarray, grad_a: np.ndarray, grad_b: np.ndarray, a: int, b: int,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Add two sites' potentials and gradients; return the gradient with respect to the second site."""
-    phi_a[a] += qb * f
-    phi_b[b] += qa * f
-    g = qa * qb * f1
-    gx, gy, gz = g * x, g * y, g * z
-    grad_a[a, 0] -= gx
-    grad_a[a, 1] -= gy
-    grad_a[a, 2] -= gz
-    grad_b[b, 0] += gx
-    grad_b[b, 1] += gy
-    grad_b[b, 2] += gz
-    return gx, gy, gz
+@njit
+def separation(pairs: Pairs, a: int, p: int) -> tuple[float, float, float]:
+    """Vector from atom `a` to its neighbour in pair `p`."""
+    b, shift = pairs.positions[pairs.j[p]], pairs.offsets[pairs.code[p]]
+    r = pairs.positions[a]
+    return b[0] + shift[0] - r[0], b[1] + shift[1] - r[1], b[2] + shift[2] - r[2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pair_sums(
-    positions: np.ndarray,
+    pairs: Pairs,
+    charges: np.ndarray,
     shells: np.ndarray,
-    core: np.ndarray,
-    shell: np.ndarray,
-    start: np.ndarray,
-    j: np.ndarray,
-    code: np.ndarray,
-    offsets: np.ndarray,
-    kinds: np.ndarray,
-    widths: np.ndarray,
-    cutoff: float,
-    phi_core: np.ndarray,
-    phi_shell: np.ndarray,
-    grad_core: np.ndarray,
-    grad_shell: np.ndarray,
+    phi: np.ndarray,
+    slopes: np.ndarray,
     virial: np.ndarray,
 ) -> None:
-    """Add potentials at, and gradients with respect to, cores (charges `core`) and shells (`shell`).
+    """Add potentials at sites (N, 2), gradients with respect to their places (N, 2, 3), and dU/deps.
 
-    The virial is dU/deps at fixed shell displacements.
+    Charges are (N, 2), shells' displacements (N, 3); the virial is that at fixed displacements.
     """
-    for a in range(positions.shape[0]):
-        ax, ay, az = shells[a, 0], shells[a, 1], shells[a, 2]
-        for p in range(start[a], start[a + 1]):
-            b = j[p]
-            w = widths[kinds[a], kinds[b]]
-            x, y, z = separation(positions, offsets, a, b, code[p])
-            bx, by, bz = shells[b, 0], shells[b, 1], shells[b, 2]
-            f, f1, _ = tapered_pair(w, x * x + y * y + z * z, cutoff)
-            gx, gy, gz = add_site_pair(
-                core[a], core[b], f, f1, x, y, z, phi_core, phi_core, grad_core, grad_core, a, b
-            )
-            u, v, t = x + bx, y + by, z + bz
-            f, f1, _ = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            hx, hy, hz = add_site_pair(
-                core[a], shell[b], f, f1, u, v, t, phi_core, phi_shell, grad_core, grad_shell, a, b
-            )
-            gx, gy, gz = gx + hx, gy + hy, gz + hz
-            u, v, t = x - ax, y - ay, z - az
-            f, f1, _ = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            hx, hy, hz = add_site_pair(
-                shell[a], core[b], f, f1, u, v, t, phi_shell, phi_core, grad_shell, grad_core, a, b
-            )
-            gx, gy, gz = gx + hx, gy + hy, gz + hz
-            u, v, t = u + bx, v + by, t + bz
-            f, f1, _ = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            hx, hy, hz = add_site_pair(
-                shell[a], shell[b], f, f1, u, v, t, phi_shell, phi_shell, grad_shell, grad_shell, a, b
-            )
-            gx, gy, gz = gx + hx, gy + hy, gz + hz
+    for a in range(len(shells)):
+        for p in range(pairs.start[a], pairs.start[a + 1]):
+            b = pairs.j[p]
+            w = pairs.widths[pairs.kinds[a], pairs.kinds[b]]
+            x, y, z = separation(pairs, a, p)
+            gx, gy, gz = 0.0, 0.0, 0.0
+            for m in range(2):
+                for n in range(2):
+                    u = x + n * shells[b, 0] - m * shells[a, 0]
+                    v = y + n * shells[b, 1] - m * shells[a, 1]
+                    t = z + n * shells[b, 2] - m * shells[a, 2]
+                    f, f1, _ = tapered_pair(w, u * u + v * v + t * t, pairs.cutoff)
+                    phi[a, m] += charges[b, n] * f
+                    phi[b, n] += charges[a, m] * f
+                    g = charges[a, m] * charges[b, n] * f1
+                    hx, hy, hz = g * u, g * v, g * t
+                    slopes[a, m, 0] -= hx
+                    slopes[a, m, 1] -= hy
+                    slopes[a, m, 2] -= hz
+                    slopes[b, n, 0] += hx
+                    slopes[b, n, 1] += hy
+                    slopes[b, n, 2] += hz
+                    gx, gy, gz = gx + hx, gy + hy, gz + hz
             virial[0, 0] += gx * x
             virial[1, 1] += gy * y
             virial[2, 2] += gz * z
@@ -148,87 +138,65 @@ def pair_sums(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def core_matrix(
-    positions: np.ndarray,
-    start: np.ndarray,
-    j: np.ndarray,
-    code: np.ndarray,
-    offsets: np.ndarray,
-    kinds: np.ndarray,
-    widths: np.ndarray,
-    cutoff: float,
-    matrix: np.ndarray,
-) -> None:
+def core_matrix(pairs: Pairs, matrix: np.ndarray) -> None:
     """Add the interaction of unit charges at the cores to a matrix (N, N)."""
-    for a in range(positions.shape[0]):
-        for p in range(start[a], start[a + 1]):
-            b = j[p]
-            x, y, z = separation(positions, offsets, a, b, code[p])
-            f, _, _ = tapered_pair(widths[kinds[a], kinds[b]], x * x + y * y + z * z, cutoff)
+    for a in range(len(matrix)):
+        for p in range(pairs.start[a], pairs.start[a + 1]):
+            b = pairs.j[p]
+            x, y, z = separation(pairs, a, p)
+            w = pairs.widths[pairs.kinds[a], pairs.kinds[b]]
+            f, _, _ = tapered_pair(w, x * x + y * y + z * z, pairs.cutoff)
             matrix[a, b] += f
             matrix[b, a] += f
 
 
-@njit(inline="always")
-def add_curvature(
-    local: np.ndarray, a: int, q: float, f1: float, f2: float, x: float, y: float, z: float
-) -> None:
-    """Add q times the second derivatives of a pair function to a site's own block."""
-    local[a, 0] += q * (f1 + f2 * x * x)
-    local[a, 1] += q * (f1 + f2 * y * y)
-    local[a, 2] += q * (f1 + f2 * z * z)
-    local[a, 3] += q * f2 * y * z
-    local[a, 4] += q * f2 * x * z
-    local[a, 5] += q * f2 * x * y
+@njit
+def add_curvature(block: np.ndarray, q: float, f1: float, f2: float, x: float, y: float, z: float) -> None:
+    """Add q times the second derivatives of a pair function, xx yy zz yz xz xy."""
+    block[0] += q * (f1 + f2 * x * x)
+    block[1] += q * (f1 + f2 * y * y)
+    block[2] += q * (f1 + f2 * z * z)
+    block[3] += q * f2 * y * z
+    block[4] += q * f2 * x * z
+    block[5] += q * f2 * x * y
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pair_blocks(
-    positions: np.ndarray,
-    shells: np.ndarray,
-    core: np.ndarray,
-    shell: np.ndarray,
-    start: np.ndarray,
-    j: np.ndarray,
-    code: np.ndarray,
-    offsets: np.ndarray,
-    kinds: np.ndarray,
-    widths: np.ndarray,
-    cutoff: float,
-    blocks: np.ndarray,
-    local: np.ndarray,
+    pairs: Pairs, charges: np.ndarray, shells: np.ndarray, blocks: np.ndarray, local: np.ndarray
 ) -> None:
-    """Fill the second derivatives of each pair, (P, 13), and add those of each shell alone, (N, 6).
+    """Add the second derivatives of each pair, (P, 13), and those of each shell alone, (N, 6).
 
     A pair's block holds d2U/dq_a dq_b, then d2U/dq_a ds_b and d2U/dq_b ds_a (3 each), then d2U/ds_a ds_b
     (xx yy zz yz xz xy).
     """
-    for a in range(positions.shape[0]):
-        ax, ay, az = shells[a, 0], shells[a, 1], shells[a, 2]
-        for p in range(start[a], start[a + 1]):
-            b = j[p]
-            w = widths[kinds[a], kinds[b]]
-            x, y, z = separation(positions, offsets, a, b, code[p])
-            bx, by, bz = shells[b, 0], shells[b, 1], shells[b, 2]
+    for a in range(len(shells)):
+        for p in range(pairs.start[a], pairs.start[a + 1]):
+            b = pairs.j[p]
+            w = pairs.widths[pairs.kinds[a], pairs.kinds[b]]
+            x, y, z = separation(pairs, a, p)
             row = blocks[p]
-            row[0] = tapered_pair(w, x * x + y * y + z * z, cutoff)[0]
-            u, v, t = x + bx, y + by, z + bz
-            _, f1, f2 = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            g = shell[b] * f1
-            row[1], row[2], row[3] = g * u, g * v, g * t
-            add_curvature(local, b, core[a] * shell[b], f1, f2, u, v, t)
-            u, v, t = x - ax, y - ay, z - az
-            _, f1, f2 = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            g = -shell[a] * f1
-            row[4], row[5], row[6] = g * u, g * v, g * t
-            add_curvature(local, a, shell[a] * core[b], f1, f2, u, v, t)
-            u, v, t = u + bx, v + by, t + bz
-            _, f1, f2 = tapered_pair(w, u * u + v * v + t * t, cutoff)
-            q = shell[a] * shell[b]
-            add_curvature(local, a, q, f1, f2, u, v, t)
-            add_curvature(local, b, q, f1, f2, u, v, t)
-            row[7], row[8], row[9] = -q * (f1 + f2 * u * u), -q * (f1 + f2 * v * v), -q * (f1 + f2 * t * t)
-            row[10], row[11], row[12] = -q * f2 * v * t, -q * f2 * u * t, -q * f2 * u * v
+            for m in range(2):
+                for n in range(2):
+                    u = x + n * shells[b, 0] - m * shells[a, 0]
+                    v = y + n * shells[b, 1] - m * shells[a, 1]
+                    t = z + n * shells[b, 2] - m * shells[a, 2]
+                    f, f1, f2 = tapered_pair(w, u * u + v * v + t * t, pairs.cutoff)
+                    q = charges[a, m] * charges[b, n]
+                    if m == 1:
+                        add_curvature(local[a], q, f1, f2, u, v, t)
+                    if n == 1:
+                        add_curvature(local[b], q, f1, f2, u, v, t)
+                    if m == 1 and n == 1:
+                        add_curvature(row[7:], -q, f1, f2, u, v, t)
+                    elif n == 1 or m == 1:
+                        first = 1 if n == 1 else 4
+                        g = charges[b, 1] * f1 if n == 1 else -charges[a, 1] * f1
+                        row[first] += g * u
+                        row[first + 1] += g * v
+                        row[first + 2] += g * t
+                    else:
+                        row[0] += f
 
 
 @njit(cache=True, nogil=True)
@@ -286,33 +254,21 @@ def spread_blocks(blocks: np.ndarray, start: np.ndarray, j: np.ndarray, matrix: 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def width_slopes(
-    positions: np.ndarray,
-    shells: np.ndarray,
-    core: np.ndarray,
-    shell: np.ndarray,
-    start: np.ndarray,
-    j: np.ndarray,
-    kinds: np.ndarray,
-    widths: np.ndarray,
-    slopes: np.ndarray,
-) -> None:
-    """Add dU/da of each pair of elements, untapered, to `slopes`: d/da erf(a r)/r = (2/√pi) exp(-a^2 r^2)."""
-    for a in range(positions.shape[0]):
-        for p in range(start[a], start[a + 1]):
-            b = j[p]
-            w = widths[kinds[a], kinds[b]]
+def width_slopes(pairs: Pairs, charges: np.ndarray, shells: np.ndarray, slopes: np.ndarray) -> None:
+    """Add dU/da of each pair of elements, untapered, to `slopes`: d/da erf(a r)/r = (2/√π) exp(-a^2 r^2)."""
+    for a in range(len(shells)):
+        for p in range(pairs.start[a], pairs.start[a + 1]):
+            b = pairs.j[p]
+            w = pairs.widths[pairs.kinds[a], pairs.kinds[b]]
+            d = separation(pairs, a, p)
             total = 0.0
             for m in range(2):
-                qa = shell[a] if m else core[a]
                 for n in range(2):
-                    qb = shell[b] if n else core[b]
                     r2 = 0.0
                     for c in range(3):
-                        d = positions[b, c] + n * shells[b, c] - positions[a, c] - m * shells[a, c]
-                        r2 += d * d
-                    total += qa * qb * math.exp(-w * w * r2)
-            slopes[kinds[a], kinds[b]] += _TWO_OVER_SQRT_PI * total
+                        r2 += (d[c] + n * shells[b, c] - m * shells[a, c]) ** 2
+                    total += charges[a, m] * charges[b, n] * math.exp(-w * w * r2)
+            slopes[pairs.kinds[a], pairs.kinds[b]] += _TWO_OVER_SQRT_PI * total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
