@@ -2,13 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from asennp.electrostatics.splitting import CoulombSum, Splitting
 from asennp.errors import InputError, nearest
 
 #: What the results may depend on; other things that atoms carry (tags, momenta...) do not matter.
@@ -71,8 +70,28 @@ class OnePassCalculator(Calculator):
         return changed
 
 
+class LongRange(Protocol):
+    """A long-range sum whose choice of settings can be held: a `Splitting`, or an `Equilibration`."""
+
+    @property
+    def sum(self) -> Any:
+        """The sum in use, with its settings."""
+
+    def hold(self) -> None:
+        """Keep the last choice, if there was one to make, for cells of as many atoms."""
+
+    def release(self) -> None:
+        """Choose for each cell again."""
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what is held, as plain values; None if nothing is."""
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Hold what `state` returned, perhaps in another process."""
+
+
 class ChargedCalculator(OnePassCalculator):
-    """Calculator with a Coulomb sum, whose splitting can be held through a run.
+    """Calculator with a long-range sum, whose splitting can be held through a run.
 
     Left alone, the splitting (sum, reach, mesh) is chosen anew for each cell, so results depend on the atoms
     alone. `hold` keeps it; this package's dynamics and strain scans call it, and keep `held` in their
@@ -80,11 +99,11 @@ class ChargedCalculator(OnePassCalculator):
     """
 
     #: Set by the subclass, anew whenever parameters change.
-    splitting: Splitting
+    splitting: LongRange
 
     @property
-    def electrostatics(self) -> CoulombSum:
-        """The Coulomb sum of the last calculation, with its settings."""
+    def electrostatics(self) -> Any:
+        """The sum of the last calculation, with its settings."""
         return self.splitting.sum
 
     def hold(self, atoms: Atoms) -> None:

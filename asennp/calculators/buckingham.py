@@ -66,6 +66,7 @@ class BuckinghamCoulomb(ChargedCalculator):
         each other or (without the guard) inside an inner maximum.
     """
 
+    splitting: Splitting
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "potential": "zno-lewis-catlow",

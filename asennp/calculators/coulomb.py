@@ -43,6 +43,7 @@ class CoulombCalculator(ChargedCalculator):
         The sum in use, with its settings; chosen at each calculation unless `hold` was called.
     """
 
+    splitting: Splitting
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "charges": {}, "method": "auto", "accuracy": 1e-6, "background": False, "device": "cpu",

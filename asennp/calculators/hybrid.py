@@ -12,8 +12,10 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from asennp.calculators.base import ChargedCalculator, pack_results
 from asennp.calculators.dispersion import D3Calculator
-from asennp.calculators.pqeq import PQEqCalculator
-from asennp.electrostatics.charges import assign_charges, born_charges, physical_born_charges
+from asennp.electrostatics.charges import born_charges, physical_born_charges
+from asennp.electrostatics.equilibration import Equilibration
+from asennp.electrostatics.long_range import long_range_terms, make_long_range
+from asennp.electrostatics.pqeq_response import compute_born_charges
 from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
 from asennp.files import sha256_json
@@ -82,7 +84,7 @@ class HybridNNPCalculator(ChargedCalculator):
         ``"float32"`` or ``"float64"``: of the networks and of the descriptor's features; distances, angles,
         sums over neighbours' forces and the Coulomb part are always in double precision.
     coulomb_accuracy
-        Relative force error of the Coulomb sum.
+        Relative force error of the Coulomb sum, or of PQEq's.
     backend
         ``"compiled"``: our own descriptor and Coulomb sums, on the CPU. ``"torch"``: TorchANI's descriptor
         and torch-pme's sums (periodic cells), differentiated by autograd, on any device; slower on a CPU.
@@ -98,6 +100,7 @@ class HybridNNPCalculator(ChargedCalculator):
         atoms, positions that are not finite.
     """
 
+    splitting: Splitting | Equilibration
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "charges"]  # noqa: RUF012
     default_parameters = {  # noqa: RUF012
         "model": None, "device": "auto", "dtype": "float32", "coulomb_accuracy": 1e-6,
@@ -145,9 +148,9 @@ class HybridNNPCalculator(ChargedCalculator):
         self._torch = TorchBackend(self.model.aev, self._networks) if backend == "torch" else None
         self._offsets = self.model.offsets_array
         self._neighbors = VerletPairs(self.model.aev.radial_cutoff)
-        method = "torch-pme" if backend == "torch" else "auto"
-        self.splitting = Splitting(method, self.parameters["coulomb_accuracy"], device=device)
-        self.polarizable = PQEqCalculator() if self.model.electrostatics == "pqeq" else None
+        self.splitting = make_long_range(
+            self.model.electrostatics, backend, self.parameters["coulomb_accuracy"], device
+        )
         functional = self.parameters["dispersion"]
         self.dispersion = None if functional is None else D3Calculator(functional)
 
@@ -169,8 +172,8 @@ class HybridNNPCalculator(ChargedCalculator):
 
     def born_charges(self, atoms: Atoms) -> np.ndarray:
         """Return Z* = q I (N, 3, 3) of the model itself, e: see `asennp.electrostatics.charges`."""
-        if self.polarizable is not None:
-            return self.polarizable.born_charges(atoms)
+        if isinstance(self.splitting, Equilibration):
+            return compute_born_charges(*self.splitting.responding(atoms, None))
         return born_charges(atoms.numbers, self.model.charges)
 
     def physical_born_charges(self, atoms: Atoms, eps_inf: float) -> np.ndarray:
@@ -187,19 +190,12 @@ class HybridNNPCalculator(ChargedCalculator):
 
         atomic, forces, virial = members.mean(axis=0), -slopes.mean(axis=0), virials.mean(axis=0)
         charges = None
-        if self.model.charges:
-            charges = assign_charges(atoms.numbers, self.model.charges, where="the model's charges")
-            added = self.splitting.compute(atoms.positions, atoms.cell.array, charges, atoms.pbc)
-            atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
-        if self.polarizable is not None:
-            responding = self.polarizable.terms(atoms)
-            atomic, forces, virial = (
-                atomic + responding[0], forces + responding[1], virial + responding[2]
-            )  # fmt: skip
-            charges = responding[3]
+        if self.model.is_long_ranged:
+            energy, force, strain, charges = long_range_terms(self.splitting, atoms, self.model.charges)
+            atomic, forces, virial = atomic + energy, forces + force, virial + strain
         if self.dispersion is not None:
-            added = self.dispersion.terms(atoms)
-            atomic, forces, virial = atomic + added[0], forces + added[1], virial + added[2]
+            energy, force, strain = self.dispersion.terms(atoms)
+            atomic, forces, virial = atomic + energy, forces + force, virial + strain
         results = pack_results(atomic, forces, virial, volume)
         return results if charges is None else {**results, "charges": charges}
 

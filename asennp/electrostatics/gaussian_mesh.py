@@ -7,6 +7,7 @@ are its gradient.
 """
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 
@@ -23,12 +24,21 @@ from asennp.electrostatics.pme import (
     SECONDS_PER_POINT,
     SECONDS_PER_WEIGHT,
     cell_lengths,
+    mesh_error,
     mesh_spacing,
     smooth_size,
     spline_factors,
 )
 from asennp.errors import InputError
 from asennp.threads import check_threads, share
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """Order of the splines and points of the mesh."""
+
+    order: int
+    mesh: tuple[int, int, int]
 
 
 @lru_cache(maxsize=64)
@@ -40,8 +50,8 @@ def choose_mesh(
     n_kinds: int,
     accuracy: float,
     orders: tuple[int, ...],
-) -> tuple[int, tuple[int, int, int]]:
-    """Return the order of the splines and the mesh of least cost, from numbers that small moves keep.
+) -> MeshSettings:
+    """Return the settings of least cost, from numbers that small moves keep.
 
     Parameters
     ----------
@@ -56,14 +66,14 @@ def choose_mesh(
     orders
         Orders to choose from.
     """
-    best: tuple[float, int, tuple[int, int, int]] | None = None
+    best: tuple[float, MeshSettings] | None = None
     for order in orders:
         spacing = mesh_spacing(width, 2.0 * n_atoms / volume, order, accuracy)
         nx, ny, nz = (smooth_size(max(length / spacing, order)) for length in lengths)
         points = nx * ny * nz
         cost = 2.0 * n_atoms * SECONDS_PER_WEIGHT * order**3 + n_kinds * SECONDS_PER_POINT * points
         if points <= LARGEST_MESH and (best is None or cost < best[0]):
-            best = cost, order, (nx, ny, nz)
+            best = cost, MeshSettings(order, (nx, ny, nz))
     if best is None:
         raise InputError(
             "the mesh would be too large",
@@ -72,7 +82,7 @@ def choose_mesh(
             got=accuracy,
             do="ask for less accuracy",
         )
-    return best[1], best[2]
+    return best[1]
 
 
 class MeshSum(LatticeSum):
@@ -97,6 +107,10 @@ class MeshSum(LatticeSum):
     ) -> None:
         super().__init__(accuracy)
         self.orders, self.threads = orders, check_threads(threads)
+        #: Settings of the last sum; None before.
+        self.settings: MeshSettings | None = None
+        #: Settings kept for every cell that they are good enough for; None: chosen for each cell.
+        self.held: MeshSettings | None = None
 
     def at(
         self,
@@ -108,10 +122,8 @@ class MeshSum(LatticeSum):
     ) -> Self:
         """Take the atoms' places."""
         volume = abs(float(np.linalg.det(cell)))
-        width = math.sqrt(0.5 * float(exponents.max()))
-        order, self.mesh = choose_mesh(
-            len(positions), volume, cell_lengths(cell), width, len(exponents), self.accuracy, self.orders
-        )
+        self.settings = self._choose(len(positions), volume, cell, exponents)
+        order, self.mesh = self.settings.order, self.settings.mesh
         self._like = (0,) * order
         self._positions, self._inverse = positions, np.linalg.inv(cell)
         self._members = [np.flatnonzero(kinds == kind) for kind in range(len(exponents))]
@@ -119,6 +131,19 @@ class MeshSum(LatticeSum):
         self._own = OwnPairs(exponents, kinds)
         self._set_weights(volume, order)
         return self
+
+    def _choose(self, n_atoms: int, volume: float, cell: np.ndarray, exponents: np.ndarray) -> MeshSettings:
+        """Return the settings that are held, while their mesh keeps the accuracy, or those for this cell."""
+        width, lengths = math.sqrt(0.5 * float(exponents.max())), cell_lengths(cell)
+        if self.held is not None:
+            spacing = max(length / n for length, n in zip(lengths, self.held.mesh))
+            # meshes are chosen for half the error that is allowed
+            if mesh_error(self.held.order, width * spacing, 2.0 * n_atoms / volume) <= self.accuracy:
+                return self.held
+        chosen = choose_mesh(n_atoms, volume, lengths, width, len(exponents), self.accuracy, self.orders)
+        if self.held is not None:
+            self.held = chosen
+        return chosen
 
     def _set_weights(self, volume: float, order: int) -> None:
         """Set the wave vectors, what stands for 4 pi/(V k^2), and the Gaussians' transforms."""

@@ -108,6 +108,11 @@ class Model:
         return self.networks.n_members
 
     @property
+    def is_long_ranged(self) -> bool:
+        """Whether its calculator adds a long range to the networks."""
+        return bool(self.charges) or self.electrostatics != "point"
+
+    @property
     def offsets_array(self) -> np.ndarray:
         """Energy offsets in the order of `species` (S,), eV/atom."""
         return np.array([self.offsets.get(symbol, 0.0) for symbol in self.species])

@@ -113,7 +113,9 @@ def both() -> Calculator:
     return SumCalculator([short, CoulombCalculator(CHARGES, accuracy=1e-10)])
 
 
-def network(charges: dict[str, float], n_members: int, dtype: str) -> Calculator:
+def network(
+    charges: dict[str, float], n_members: int, dtype: str, electrostatics: str = "point"
+) -> Calculator:
     settings = AEVSettings(("Zn", "O"))
     networks = AtomicNetworks.random(
         NetworkSettings(settings.length, 2, (10, 8)),
@@ -121,13 +123,13 @@ def network(charges: dict[str, float], n_members: int, dtype: str) -> Calculator
         n_members,
         torch.float64,
     )
-    model = Model(settings, networks, {"Zn": -2.0, "O": 1.0}, charges)
+    model = Model(settings, networks, {"Zn": -2.0, "O": 1.0}, charges, electrostatics=electrostatics)
     return HybridNNPCalculator(model, dtype=dtype, coulomb_accuracy=1e-10)
 
 
-def dispersion() -> Calculator:
+def dispersion(damping: str = "d3bj") -> Calculator:
     pytest.importorskip("dftd3", reason="the package dftd3 is not installed")
-    return D3Calculator("pbe")
+    return D3Calculator("pbe", damping)
 
 
 def polarizable() -> Calculator:
@@ -155,6 +157,7 @@ CASES = {
     "coulomb-torch": Case(lambda: CoulombCalculator(CHARGES, method="torch-pme", accuracy=1e-10)),
     "sum": Case(both),
     "dispersion": Case(dispersion, tolerance=1e-7, gradient=1e-6, every_species=True),
+    "dispersion-zero": Case(lambda: dispersion("d3zero"), tolerance=1e-7, gradient=1e-6, every_species=True),
     "pqeq": Case(lambda: PQEqCalculator(accuracy=1e-10, tolerance=1e-10), every_species=True),
     "pqeq-taper": Case(
         lambda: PQEqCalculator(periodic="taper", tolerance=1e-10),
@@ -168,6 +171,7 @@ CASES = {
     "polarizable": Case(polarizable, tolerance=1e-7, gradient=1e-6),
     "hybrid": Case(lambda: network(CHARGES, 3, "float64"), step=0.1),
     "hybrid-short": Case(lambda: network({}, 1, "float64"), step=0.1),
+    "hybrid-pqeq": Case(lambda: network({}, 2, "float64", "pqeq"), step=0.1, tolerance=1e-7, gradient=1e-6),
     "hybrid-single-precision": Case(lambda: network(CHARGES, 2, "float32"), tolerance=2e-5, smooth=False),
 }
 

@@ -5,31 +5,35 @@ import numpy as np
 import pytest
 from ase import units
 
-from asennp import BuckinghamCoulomb, CoulombCalculator, SumCalculator
+from asennp import BuckinghamCoulomb, CoulombCalculator, PQEqCalculator, SumCalculator
 from asennp.errors import InputError
 from asennp.md.deformation import DeformationMD
 from asennp.structures import build_phase
 
-
-def calculator():
-    return SumCalculator(
-        [
-            BuckinghamCoulomb("zno-lewis-catlow", coulomb=False, cutoff=6.0),
-            CoulombCalculator({"Zn": 2, "O": -2}, method="pme", accuracy=1e-4),
-        ]
-    )
+LONG_RANGE = {
+    "coulomb": lambda: CoulombCalculator({"Zn": 2, "O": -2}, method="pme", accuracy=1e-4),
+    "pqeq": lambda: PQEqCalculator(solver="iterative", accuracy=1e-4),
+}
+#: Cells of the start, and a mode that soon takes it to where a fresh choice is another one.
+START = {"coulomb": (2, "uniaxial"), "pqeq": (1, "plane-strain")}
 
 
-def start():
-    atoms = build_phase("ZnO", "rocksalt", 4.3, repeat=2)
-    atoms.calc = calculator()
-    return pull(atoms)
+def calculator(kind="coulomb"):
+    short = BuckinghamCoulomb("zno-lewis-catlow", coulomb=False, cutoff=6.0)
+    return SumCalculator([short, LONG_RANGE[kind]()])
 
 
-def pull(atoms):
+def start(kind="coulomb"):
+    repeat, mode = START[kind]
+    atoms = build_phase("ZnO", "rocksalt", 4.3, repeat=repeat)
+    atoms.calc = calculator(kind)
+    return pull(atoms, mode)
+
+
+def pull(atoms, mode="uniaxial"):
     """One per cent of strain every second step."""
     return DeformationMD(
-        atoms, 1.0 * units.fs, 300, mode="uniaxial", strain_step=0.01, steps_per_strain=2, n_equilibration=2,
+        atoms, 1.0 * units.fs, 300, mode=mode, strain_step=0.01, steps_per_strain=2, n_equilibration=2,
         rng=np.random.default_rng(4),
     )  # fmt: skip
 
@@ -38,24 +42,25 @@ def mesh(dynamics):
     return dynamics.atoms.calc.calculators[1].electrostatics.settings.mesh
 
 
-def test_mesh_through_run_and_restart(tmp_path):
-    whole = start()
+@pytest.mark.parametrize("kind", LONG_RANGE)
+def test_mesh_through_run_and_restart(kind, tmp_path):
+    whole = start(kind)
     meshes = set()
     whole.attach(lambda: meshes.add(mesh(whole)), 1)
     whole.run(16)
     assert len(meshes) == 1
     # a fresh choice for the last cell is another one: this run crosses a boundary
-    fresh = calculator()
+    fresh = calculator(kind)
     fresh.calculate(whole.atoms)
     assert fresh.calculators[1].electrostatics.settings.mesh != mesh(whole)
     assert fresh.results["energy"] != whole.atoms.get_potential_energy()
 
-    first = start()
+    first = start(kind)
     first.run(14)
     fresh.calculate(first.atoms)
     assert fresh.calculators[1].electrostatics.settings.mesh != mesh(first)
     first.save(tmp_path / "restart")
-    second = DeformationMD.restart(tmp_path / "restart", calculator=calculator())
+    second = DeformationMD.restart(tmp_path / "restart", calculator=calculator(kind))
     second.run(2)
     assert mesh(second) == mesh(whole)
     np.testing.assert_array_equal(second.atoms.positions, whole.atoms.positions)
@@ -65,7 +70,7 @@ def test_mesh_through_run_and_restart(tmp_path):
     shared = first.atoms.calc
     other = build_phase("ZnO", "rocksalt", 4.6, repeat=2)
     other.calc = shared
-    pull(other).run(2)
+    pull(other, START[kind][1]).run(2)
     first.run(2)
     np.testing.assert_array_equal(first.atoms.positions, whole.atoms.positions)
 
@@ -84,8 +89,9 @@ def test_restart_with_another_sum_is_refused(tmp_path):
     dynamics = start()
     dynamics.run(1)
     dynamics.save(tmp_path / "restart")
-    ewald = CoulombCalculator({"Zn": 2, "O": -2}, method="ewald")
-    other = SumCalculator([calculator().calculators[0], ewald])
-    again = DeformationMD.restart(tmp_path / "restart", calculator=other)
-    with pytest.raises(InputError, match="another one"):
-        again.run(1)
+    others = CoulombCalculator({"Zn": 2, "O": -2}, method="ewald"), PQEqCalculator(accuracy=1e-4)
+    for long_range in others:
+        other = SumCalculator([calculator().calculators[0], long_range])
+        again = DeformationMD.restart(tmp_path / "restart", calculator=other)
+        with pytest.raises(InputError, match="another one"):
+            again.run(1)
