@@ -11,8 +11,7 @@ import torch
 from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
-from asennp.electrostatics.charges import assign_charges
-from asennp.electrostatics.splitting import Splitting
+from asennp.electrostatics.long_range import long_range_terms, make_long_range
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings, Descriptor
 from asennp.models.direct import DirectDescriptor, compute_direct
@@ -219,7 +218,7 @@ def evaluate_frames(
     device: str = "auto",
     backend: str = "auto",
 ) -> Prediction:
-    """Evaluate a model, its Coulomb part included, on many frames: what its calculator gives for each.
+    """Evaluate a model, its long range included, on many frames: what its calculator gives for each.
 
     Frames go side by side in threads on a CPU (the loops let others run), many at once on a GPU. Parameters
     are those of `predict` and of `asennp.HybridNNPCalculator`.
@@ -227,32 +226,26 @@ def evaluate_frames(
     Raises
     ------
     InputError
-        As `predict`, and for a frame that is not neutral.
+        As `predict`, and for a frame that is not neutral, or whose shells run away.
     """
     model = load_model(model)
-    if model.electrostatics != "point":
-        raise InputError(
-            "many frames at once are there for point charges",
-            where="evaluate_frames",
-            got=model.electrostatics,
-            do="use HybridNNPCalculator",
-        )
     device, backend = choose_device(device, backend)
     where: dict[str, Any] = {"device": device, "backend": backend}
     short = predict(model, frames, threads, dtype=dtype, memory_MB=memory_MB, **where)
-    if not model.charges:
+    if not model.is_long_ranged:
         return short
     energies, forces, stress = short.energies.copy(), short.forces.copy(), short.stress.copy()
     first = np.concatenate([[0], np.cumsum(short.sizes)])
     own = threading.local()
 
     def work(k: int) -> None:
-        if not hasattr(own, "splitting"):
-            method = "torch-pme" if backend == "torch" else "auto"
-            own.splitting = Splitting(method, coulomb_accuracy, device=device)
+        if not hasattr(own, "long_range"):
+            own.long_range = make_long_range(model.electrostatics, backend, coulomb_accuracy, device)
         frame = frames[k]
-        charges = assign_charges(frame.numbers, model.charges, where=f"frame {k}, the model's charges")
-        added = own.splitting.compute(frame.positions, frame.cell.array, charges, frame.pbc)
+        try:
+            added = long_range_terms(own.long_range, frame, model.charges)
+        except InputError as error:
+            raise InputError(f"frame {k}: {error}") from error
         part = slice(first[k], first[k + 1])
         energies[part] += added[0]
         forces[part] += added[1]

@@ -47,10 +47,27 @@ def test_hybrid_model_adds_pqeq(tmp_path):
     np.testing.assert_array_equal(hybrid.get_property("charges", atoms), pqeq.get_property("charges", atoms))
     np.testing.assert_allclose(hybrid.born_charges(atoms), pqeq.born_charges(atoms), atol=1e-12)
     assert load_model(model().save(tmp_path / "m.asennp")).electrostatics == "pqeq"
-    with pytest.raises(InputError, match="use HybridNNPCalculator"):
-        evaluate_frames(model(), [atoms])
     with pytest.raises(InputError, match="unknown electrostatics"):
         dataclasses.replace(model(), electrostatics="qeq")
+
+
+def test_many_frames_at_once():
+    """Crystals and clusters side by side in threads: what the calculator gives for each."""
+    cluster = crystal()
+    cluster.pbc = False
+    frames = [crystal(), cluster, crystal().repeat((1, 2, 1))]
+    found = evaluate_frames(model(), frames, threads=2, dtype="float64")
+    calculator = HybridNNPCalculator(model(), dtype="float64", device="cpu")
+    for k, frame in enumerate(frames):
+        assert found.energy[k] == pytest.approx(calculator.get_property("energy", frame), abs=1e-11)
+        for name in ("energies", "forces"):
+            expected = calculator.get_property(name, frame)
+            np.testing.assert_allclose(found.by_frame(name)[k], expected, atol=1e-11)
+        if frame.pbc.all():
+            np.testing.assert_allclose(found.stress[k], calculator.get_property("stress", frame), atol=1e-13)
+    cluster.positions[1] = cluster.positions[0] + 0.1
+    with pytest.raises(InputError, match=r"(?s)frame 1: .*atoms 0 .* and 1 .* 0.173 Å apart"):
+        evaluate_frames(model(), frames, threads=1)
 
 
 def test_residual_targets_leave_the_short_range():

@@ -131,7 +131,7 @@ def test_bad_frames_are_named(frames):
         evaluate_frames(model, [])
     with pytest.raises(InputError, match=r"frame 1: .*unknown"):
         evaluate_frames(model, [frames[0], bulk("Ni")])
-    with pytest.raises(InputError, match=r"frame 1, .*not neutral"):
+    with pytest.raises(InputError, match=r"frame 1: .*not neutral"):
         evaluate_frames(model, [frames[0], Atoms("ZnO2", np.diag([0.0, 2.0, 4.0]), cell=[9] * 3, pbc=True)])
     with pytest.raises(InputError, match="dtype"):
         predict(model, frames, dtype="half")
