@@ -82,7 +82,10 @@ def residual_targets(frames: Sequence[Atoms], baseline: Any) -> list[Atoms]:
                 expected=f"a calculator with {', '.join(present)}",
                 got=sorted(available),
             )
-        values = _evaluate(frame, baseline, [n for n in present if n in available])
+        try:
+            values = _evaluate(frame, baseline, [n for n in present if n in available])
+        except InputError as error:
+            raise InputError(f"frame {k}: {error}") from error
         values.setdefault("free_energy", values["energy"])  # a baseline without smearing: F = E
         residual = frame.copy()
         for name in present:

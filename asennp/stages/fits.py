@@ -32,6 +32,8 @@ class Chain:
         Model file to begin with.
     charges
         Charges that the trained model's calculator shall add back, {element: e}.
+    electrostatics
+        What it shall add back beside them, see `asennp.models.Model`.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Chain:
     stages: tuple[TrainConfig, ...]
     init: Path | None = None
     charges: Mapping[str, float] = field(default_factory=dict)
+    electrostatics: str = "point"
 
     @property
     def epochs(self) -> int:
@@ -94,6 +97,7 @@ def _run_chain(chain: Chain, aev: AEVSettings) -> None:
                 init=model,
                 aev=aev if model is None else None,
                 charges=chain.charges,
+                electrostatics=chain.electrostatics,
                 threads=1,
                 progress=partial(_note, made, before),
             )

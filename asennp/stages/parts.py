@@ -23,6 +23,11 @@ def unit_charges(config: Config) -> dict[str, float]:
     return {species: q / largest for species, q in config.system.charges.items()}
 
 
+def long_range(config: Config) -> str:
+    """Name what the hybrid model adds to its networks."""
+    return "PQEq" if config.train.electrostatics == "pqeq" else "Coulomb at q_eff"
+
+
 def crystal(config: Config, phase: str, cells: int | tuple[int, int, int] = 1, cubic: bool = True) -> Atoms:
     """Build a phase at the empirical potential's lattice constants."""
     p = config.system.phases[phase]

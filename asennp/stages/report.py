@@ -9,7 +9,7 @@ from asennp.report.page import write_report
 from asennp.stages import sections
 from asennp.stages.floor import check_floor
 from asennp.stages.output import StageOutput
-from asennp.stages.parts import formula
+from asennp.stages.parts import formula, long_range
 
 
 def report(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
@@ -25,15 +25,15 @@ def report(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutp
             sections.sampling(config, summaries, upstream),
             sections.distillation(summaries),
             sections.labels(config, summaries),
-            sections.charge(summaries, upstream),
+            sections.charge(config, summaries, upstream),
             sections.training(config, summaries),
-            sections.accuracy(summaries, upstream),
+            sections.accuracy(config, summaries, upstream),
             sections.crystals(summaries),
             sections.dynamics(config, upstream),
             sections.record(folder.parent),
         ],
         title=f"{config.name}: a hybrid potential for {formula(config)}",
-        subtitle=f"{config.potential.name} → {config.label.teacher} → short-range network + Coulomb at q_eff",
+        subtitle=f"{config.potential.name} → {config.label.teacher} → networks + {long_range(config)}",
         facts={"asennp": __version__, "seed": config.seed, "teacher": config.label.teacher},
     )
     failed = [line["text"] for line in floor if not line["passed"]]

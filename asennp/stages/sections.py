@@ -29,7 +29,7 @@ from asennp.report.tables import (
     Tile,
     Tiles,
 )
-from asennp.stages.parts import crystal
+from asennp.stages.parts import crystal, long_range
 from asennp.stages.sample import walker_crystal, walker_orders
 from asennp.stages.train import KINDS
 from asennp.units import EV_A3_MPA
@@ -58,7 +58,9 @@ def overview(config: Config, summaries: Summaries, floor: Sequence[Mapping[str, 
                 f"{test['energy']['mean']:.1f} meV/atom",
                 f"{label['counts']['test']} frames nothing saw",
             ),
-            Tile("Effective charge", f"{charge['q_eff']:.2f} e", f"by: {charge['chosen_by']}"),
+            Tile("Long range", "PQEq", "charges and shells that follow the atoms")
+            if config.train.electrostatics == "pqeq"
+            else Tile("Effective charge", f"{charge['q_eff']:.2f} e", f"by: {charge['chosen_by']}"),
             Tile(
                 "Labels",
                 f"{label['counts']['train']}",
@@ -80,8 +82,7 @@ def overview(config: Config, summaries: Summaries, floor: Sequence[Mapping[str, 
             ),
         ],
         "From an empirical potential to a trained and tested hybrid potential: sampling in enthalpy and "
-        "order, distillation, labels by a better theory, an effective charge for the long range, transfer "
-        "learning.",
+        "order, distillation, labels by a better theory, a long range by physics, transfer learning.",
     )
 
 
@@ -244,7 +245,7 @@ def labels(config: Config, summaries: Summaries) -> Section:
     return Section("Labels", blocks, f"Energies, forces and stress by {s['teacher']}.{crystals}")
 
 
-def charge(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
+def charge(config: Config, summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
     """Show both sweeps beside the dielectric estimates."""
     s = summaries["qeff"]
     shown = {}
@@ -299,7 +300,17 @@ def charge(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
         ],
         "What the Coulomb energy at charge q leaves over of the labels, without training a network. The "
         "regressed sweep first takes out what a linear model of the local descriptor explains: the rest is "
-        f"long-ranged. Trained on: q_eff = {s['q_eff']:.2f} e ({s['chosen_by']}).",
+        f"long-ranged. Trained on: {_trained_on(config, s)}.",
+    )
+
+
+def _trained_on(config: Config, charge: Mapping[str, Any]) -> str:
+    """Name the baseline of the hybrid model, and what chose its charge."""
+    chosen = f"q_eff = {charge['q_eff']:.2f} e ({charge['chosen_by']})"
+    if config.train.electrostatics == "point":
+        return chosen
+    return (
+        f"{long_range(config)}, whose charges follow the atoms; by fixed charges it would have been {chosen}"
     )
 
 
@@ -350,7 +361,7 @@ def _interval(values: Mapping[str, Any]) -> Interval:
     return Interval(**{name: values[name] for name in Interval.__dataclass_fields__})
 
 
-def accuracy(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
+def accuracy(config: Config, summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
     """Compare the three committees on the test set and on the unseen pull."""
     s = summaries["evaluate"]["parity"]
     panels = {
@@ -370,8 +381,8 @@ def accuracy(summaries: Summaries, upstream: Mapping[str, Path]) -> Section:
         ["Set, model", *((f"{name} MAE", unit) for name, unit in _QUANTITY.values()), "Against"],
         rows,
         note="Mean over the members ± half of the 90 % Student interval; overlapping intervals are a tie. "
-        "Direct: no pretraining, no Coulomb. Transferred: pretrained, no Coulomb. Hybrid: pretrained, "
-        "Coulomb at q_eff. Colours compare with direct.",
+        f"Direct: no pretraining, no Coulomb. Transferred: pretrained, no Coulomb. Hybrid: pretrained, "
+        f"{long_range(config)}. Colours compare with direct.",
     )
     clouds = {
         kind: {

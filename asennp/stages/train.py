@@ -32,8 +32,8 @@ KINDS = ("direct", "transferred", "hybrid")
 def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
     """Train the three committees of `KINDS`."""
     q = float(read_json(upstream["qeff"] / "charge.json")["q_eff"])
-    charges = {species: sign * q for species, sign in unit_charges(config).items()}
     polarizable = config.train.electrostatics == "pqeq"
+    charges = {} if polarizable else {species: sign * q for species, sign in unit_charges(config).items()}
     labelled = _with_target(config, Store(upstream["label"] / "train").frames())
     found = audit(labelled, require=config.train.direct.needed_labels)
     console.print("label audit: " + found.text().replace("\n", "\n  "), style="dim")
@@ -46,7 +46,7 @@ def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
     pretrained = pretrained_models(upstream["pretrain"])
     chains = {
         kind: [
-            _chain(config, folder, kind, k, total, residual, pretrained[k], {} if polarizable else charges)
+            _chain(config, folder, kind, k, total, residual, pretrained[k], charges)
             for k in range(len(pretrained))
         ]
         for kind in KINDS
@@ -90,7 +90,7 @@ def _chain(
     settings = tuple(replace(stage, seed=seed) for stage in stages)
     if kind == "transferred":
         return Chain(place, total, settings, pretrained)
-    return Chain(place, residual, settings, pretrained, charges)
+    return Chain(place, residual, settings, pretrained, charges, config.train.electrostatics)
 
 
 def _history(chain: Chain) -> dict[str, list[float]]:
@@ -127,8 +127,4 @@ def _stack(path: Path, members: list[Path], config: Config, kind: str, frames: l
         "training_sha256": data_hash(frames),
         "validation": _mean_errors([model.meta["validation"] for model in models]),
     }
-    model = Model.stack(models, card)
-    if kind == "hybrid":
-        model = replace(model, electrostatics=config.train.electrostatics)
-    model.save(path)
-    return path
+    return Model.stack(models, card).save(path)

@@ -24,7 +24,13 @@ from asennp.train.data import Prepared, prepare
 from asennp.train.losses import compute_loss
 from asennp.train.optimizers import Optimizers
 from asennp.train.prediction import Errors, compute_errors, predict_networks
-from asennp.train.start import choose_parts, identity_of, starting_networks, starting_offsets
+from asennp.train.start import (
+    choose_parts,
+    identity_of,
+    starting_baseline,
+    starting_networks,
+    starting_offsets,
+)
 
 #: Seconds between checkpoints; the result does not depend on it.
 CHECKPOINT_SECONDS = 20.0
@@ -146,6 +152,7 @@ def fit(
     *,
     aev: AEVSettings | None = None,
     charges: Mapping[str, float] | None = None,
+    electrostatics: str | None = None,
     parts: Mapping[str, Sequence[int]] | None = None,
     threads: int | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
@@ -174,6 +181,9 @@ def fit(
     charges
         Charges of the Coulomb baseline that the model's calculator shall add, {element: e}; by
         default those of `init`, or none.
+    electrostatics
+        ``"point"``: the charges; ``"pqeq"``: the baseline is PQEq, which the model's calculator shall add;
+        by default that of `init`, or the charges.
     parts
         Indices of ``"train"`` and ``"validation"`` frames; by default split by block with the seed.
     threads
@@ -192,9 +202,8 @@ def fit(
     chosen = choose_parts(config, frames, parts)
     train, validation = chosen["train"], chosen["validation"]
     aev, networks, offsets = starting_networks(config, frames, aev, init)
-    if charges is None:
-        charges = init.charges if init is not None else {}
-    identity = identity_of(config, aev, networks, offsets, charges, frames, chosen)
+    baseline = starting_baseline(charges, electrostatics, init)
+    identity = identity_of(config, aev, networks, offsets, baseline, frames, chosen)
     threads = threads or torch.get_num_threads()
     prepared = prepare(frames, aev, config.dtype, threads)
 
@@ -262,7 +271,8 @@ def fit(
     }
     energies = {species: float(value) for species, value in zip(aev.species, offsets)}
     path = folder / "model.asennp"
-    Model(aev, networks, energies, dict(charges), meta, _ranges(prepared, train, aev)).save(path)
+    ranges = _ranges(prepared, train, aev)
+    Model(aev, networks, energies, meta=meta, ranges=ranges, **baseline).save(path)
     result = FitResult(
         model=str(path),
         best_epoch=best["epoch"],

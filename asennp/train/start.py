@@ -1,6 +1,7 @@
 """What a training begins with: networks, offsets, the split of the frames, and a hash of it all."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from asennp.dataset import split
 from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.aev import AEVSettings
-from asennp.models.model import Model
+from asennp.models.model import ELECTROSTATICS, Model
 from asennp.models.network import AtomicNetworks, NetworkSettings
 from asennp.train.batch import Batch, Map
 from asennp.train.config import TrainConfig
@@ -42,6 +43,24 @@ def starting_networks(
     settings = NetworkSettings(aev.length, len(aev.species), config.hidden)
     networks = AtomicNetworks.random(settings, torch.Generator().manual_seed(config.seed), dtype=dtype)
     return aev, networks, np.zeros(len(aev.species))
+
+
+def starting_baseline(
+    charges: Mapping[str, float] | None, electrostatics: str | None, init: Model | None
+) -> dict[str, Any]:
+    """Return what was taken out of the labels, as given or as of the initial model, by `Model`'s names."""
+    if electrostatics is None:
+        electrostatics = init.electrostatics if init is not None else "point"
+    if charges is None:
+        charges = init.charges if init is not None and electrostatics == "point" else {}
+    if electrostatics not in ELECTROSTATICS or (charges and electrostatics != "point"):
+        raise InputError(
+            "unknown electrostatics, or charges beside those of PQEq",
+            where="electrostatics",
+            expected=" or ".join(ELECTROSTATICS),
+            got=f"{electrostatics!r} with charges {dict(charges)}",
+        )
+    return {"charges": dict(charges), "electrostatics": electrostatics}
 
 
 def starting_offsets(
@@ -92,15 +111,19 @@ def identity_of(
     aev: AEVSettings,
     networks: AtomicNetworks,
     offsets: np.ndarray,
-    charges: Mapping[str, float],
+    baseline: Mapping[str, Any],
     frames: Sequence[Atoms],
     parts: Mapping[str, np.ndarray],
 ) -> str:
-    """Hash everything that decides the training. More epochs may follow, unless the schedule counts them."""
+    """Hash everything that decides the training. More epochs may follow, unless the schedule counts them.
+
+    `baseline` holds the charges and the electrostatics that are taken out of the labels.
+    """
     settings = config.todict()
     if config.schedule != "cosine":
         settings.pop("epochs")
     start = [array.tolist() for array in networks.state().values()]
+    taken_out = baseline["charges"] if baseline["electrostatics"] == "point" else baseline["electrostatics"]
     return sha256_json(
-        [settings, aev.todict(), sha256_json(start), offsets, dict(charges), data_hash(frames), dict(parts)]
+        [settings, aev.todict(), sha256_json(start), offsets, taken_out, data_hash(frames), dict(parts)]
     )

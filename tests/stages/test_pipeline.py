@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from asennp import CoulombCalculator, HybridNNPCalculator, SumCalculator
-from asennp.config import load_config
+from asennp import CoulombCalculator, HybridNNPCalculator, PQEqCalculator, SumCalculator
+from asennp.config import dump_config, load_config
 from asennp.dataset import Store, read_frames
 from asennp.errors import InputError
 from asennp.files import read_json
@@ -164,3 +165,46 @@ def test_full_disk_leaves_a_run_that_continues(tiny_run: Path, tmp_path: Path) -
     done = subprocess.run([*COMMAND, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert outputs(folder) == outputs(tiny_run)
+
+
+@pytest.mark.slow
+def test_pqeq_as_the_long_range(tiny_run: Path, tmp_path: Path) -> None:
+    """`train.electrostatics: pqeq` in a user's file: baseline, model file, evaluation and report follow."""
+    config = load_config("zno-tiny", {"train.electrostatics": "pqeq", "pretrain.epochs": 4})
+    file, folder = tmp_path / "mine.yaml", tmp_path / "run"
+    file.write_text(dump_config(config))
+    # what comes before the training does not depend on it
+    for name in ("sample", "tensile", "distill", "label", "qeff"):
+        shutil.copytree(tiny_run / name, folder / name)
+    shutil.copy(file, folder / "config.yaml")
+    shutil.copy(tiny_run / "ledger.jsonl", folder / "ledger.jsonl")
+    command = [sys.executable, "-m", "asennp", "run", str(file), "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("done before") == 5
+
+    labelled, residual = (read_frames(folder / "train" / f"{name}.extxyz") for name in ("labels", "residual"))
+    pqeq = PQEqCalculator()
+    for frame, rest in zip(labelled[:3], residual):
+        assert frame.info["REF_energy"] - rest.info["REF_energy"] == pytest.approx(
+            pqeq.get_property("energy", frame), abs=1e-9
+        )
+    model, member = (load_model(folder / "train" / f) for f in ("hybrid.asennp", "hybrid/member-0/1"))
+    assert (model.electrostatics, member.electrostatics) == ("pqeq", "pqeq")
+    assert model.charges == {}
+    assert load_model(folder / "train" / "transferred.asennp").electrostatics == "point"
+    atoms = Store(folder / "label" / "test").frames()[0]
+    hybrid = HybridNNPCalculator(model, dtype="float64")
+    short = HybridNNPCalculator(replace(model, electrostatics="point"), dtype="float64")
+    both = SumCalculator([short, pqeq])
+    for name in ("forces", "charges"):
+        np.testing.assert_allclose(
+            hybrid.get_property(name, atoms), both.get_property(name, atoms), atol=1e-9
+        )
+
+    figures = read_json(folder / "evaluate" / "figures.json")
+    assert figures["parity"]["test"]["hybrid"]["forces"]["mean"] < figures["force_mad_meV_A"]
+    assert figures["nvt"]["bounded"]
+    page = (folder / "report.html").read_text()
+    assert "networks + PQEq" in page
+    assert "Coulomb at q_eff" not in page

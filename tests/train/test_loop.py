@@ -91,6 +91,21 @@ def test_atomic_energies_are_learnt_without_forces(frames, tmp_path):
     assert result.validation.energies_rmse < 0.35 * np.std([f.arrays["REF_energies"] for f in frames])
 
 
+def test_a_polarizable_baseline_stays_through_tuning_on_forces(frames, tmp_path):
+    """First on everything, then on the forces of a few frames: the file says what to add back."""
+    first = fit(CONFIG, frames, tmp_path / "0", aev=AEV, electrostatics="pqeq")
+    start = load_model(first.model)
+    forces_only = replace(CONFIG, energy_weight=0.0, force_weight=1.0, select="force_mae")
+    parts = {"train": np.arange(0, 40, 5), "validation": np.setdiff1d(np.arange(40), np.arange(0, 40, 5))}
+    tuned = fit(forces_only, frames, tmp_path / "1", init=start, parts=parts)
+    before = compute_errors(predict(start, frames), prepare(frames, AEV), np.arange(40))
+    assert tuned.validation.force_mae < before.force_mae
+    assert [load_model(r.model).electrostatics for r in (first, tuned)] == ["pqeq", "pqeq"]
+    for bad in ({"electrostatics": "qeq"}, {"electrostatics": "pqeq", "charges": {"Na": 1.0, "Cl": -1.0}}):
+        with pytest.raises(InputError, match="unknown electrostatics"):
+            fit(CONFIG, frames, tmp_path / "2", aev=AEV, **bad)
+
+
 @pytest.mark.parametrize(
     "change",
     [
