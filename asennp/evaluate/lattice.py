@@ -173,13 +173,16 @@ def compute_lattice(
     )
 
 
-def _neighbours(atoms: Atoms) -> dict[str, float]:
-    """Return the mean number of neighbours by species; the shell ends at the widest gap between distances."""
-    i, distance = neighbor_list("id", atoms, 2.0 * _shortest(atoms))
-    levels = np.sort(distance)
+def _reach(atoms: Atoms) -> float:
+    """Return the end of the first shell: the widest gap between distances."""
+    levels = np.sort(neighbor_list("d", atoms, 2.0 * _shortest(atoms)))
     gaps = np.diff(levels)
-    reach = levels[int(np.argmax(gaps))] + 0.5 * gaps.max() if len(gaps) else np.inf
-    counts = np.bincount(i[distance < reach], minlength=len(atoms))
+    return float(levels[int(np.argmax(gaps))] + 0.5 * gaps.max()) if len(gaps) else 1.01 * float(levels[0])
+
+
+def _neighbours(atoms: Atoms, reach: float) -> dict[str, float]:
+    """Return the mean number of neighbours by species."""
+    counts = np.bincount(neighbor_list("i", atoms, reach), minlength=len(atoms))
     symbols = np.array(atoms.get_chemical_symbols())
     return {str(s): float(counts[symbols == s].mean()) for s in np.unique(symbols)}
 
@@ -200,7 +203,10 @@ def _changes(start: Atoms, end: Atoms, before: Any, after: Any) -> tuple[str, ..
             f"the space group changed from {before.international} ({before.number}) "
             f"to {after.international} ({after.number})"
         )
-    old, new = _neighbours(start), _neighbours(end)
+    # one shell for both, scaled with the crystal: after a small distortion the widest gap may be another one
+    reach = _reach(start)
+    scale = (end.cell.volume / len(end) / (start.cell.volume / len(start))) ** (1 / 3)
+    old, new = _neighbours(start, reach), _neighbours(end, scale * reach)
     moved = [f"{s} {old[s]:g} to {new[s]:g}" for s in old if abs(old[s] - new[s]) > 0.5]
     if moved:
         words.append(f"the number of neighbours changed: {', '.join(moved)}")
