@@ -10,8 +10,18 @@ from asennp.evaluations.page import write_page
 from asennp.evaluations.schema import EvaluationConfig, load_evaluation
 from asennp.evaluations.steps import plan
 from asennp.files import write_atomic
+from asennp.processes import WorkerKilled
+from asennp.progress import console
 from asennp.run import RunFolder
 from asennp.stages.graph import Stage
+
+
+class StepsFailed(RuntimeError):
+    """Some steps of an evaluation could not be done."""
+
+    def __init__(self, failed: Mapping[str, Exception], page: Path) -> None:
+        lines = [f"{name}: {error}" for name, error in failed.items()]
+        super().__init__("\n".join([f"{len(failed)} step(s) failed; the rest is in {page}", *lines]))
 
 
 class EvaluationFolder(RunFolder):
@@ -53,7 +63,25 @@ class EvaluationFolder(RunFolder):
         return same
 
     def run(self) -> Path:
-        """Do what is not done and write the page."""
-        for name in self.stages:
-            self.execute(name)
-        return write_page(self.path, self.config)
+        """Do what is not done and write the page; a step that fails leaves the others alone.
+
+        Raises
+        ------
+        StepsFailed
+            Some steps could not be done; the page with what could is written first.
+        """
+        failed: dict[str, Exception] = {}
+        for name, stage in self.stages.items():
+            if any(before in failed for before in stage.after):
+                continue
+            try:
+                self.execute(name)
+            except WorkerKilled:
+                raise
+            except Exception as error:
+                failed[name] = error
+                console.print(f"  failed: {error}", style="red")
+        page = write_page(self.path, self.config, {name: str(error) for name, error in failed.items()})
+        if failed:
+            raise StepsFailed(failed, page) from next(iter(failed.values()))
+        return page

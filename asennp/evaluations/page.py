@@ -1,6 +1,6 @@
 """The page of an evaluation: every property once, calculators side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from asennp.report.phonons import (
     tabulate_quasiharmonic,
 )
 from asennp.report.sampling import plot_phases
-from asennp.report.tables import Block, Details, Figure, Section, Table
+from asennp.report.tables import Block, Details, Figure, Note, Section, Table
 from asennp.report.transition import (
     list_checks,
     plot_fixed_cell,
@@ -51,9 +51,12 @@ from asennp.report.transition import (
 from asennp.report.transport import plot_diffusion, tabulate_diffusion
 
 
-def write_page(root: Path, config: EvaluationConfig) -> Path:
-    """Write ``report.html`` from the results that are there."""
+def write_page(root: Path, config: EvaluationConfig, failed: Mapping[str, str] | None = None) -> Path:
+    """Write ``report.html`` from the results that are there; `failed` steps are named with what they said."""
     sections = []
+    if failed:
+        notes = [Note(f"{name}: {words}", "warning") for name, words in failed.items()]
+        sections.append(Section("Not done", notes))
     for name, (title, kind, _) in KINDS.items():
         structures = ["all"] if name in JOINT else list(config.structures)
         found = {

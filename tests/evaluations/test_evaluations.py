@@ -96,6 +96,15 @@ def test_a_killed_worker_is_one_message_and_the_same_command_continues(asennp, t
     assert code == 0 and (tmp_path / "argon/report.html").is_file(), err
 
 
+def test_a_step_that_fails_leaves_the_others_alone(asennp, tmp_path: Path) -> None:
+    asked = ["properties.vacancy.remove={Kr: 1}", "properties.stability={time_ps: 0.05, atoms: 8}"]
+    code, _, err = asennp("evaluate", "argon.yaml", *(word for one in asked for word in ("-s", one)))
+    assert code == 1 and "1 step(s) failed" in err and "lj/vacancy" in err and "Kr" in err
+    assert (tmp_path / "argon/lj/stability/fcc.json").is_file()
+    page = (tmp_path / "argon/report.html").read_text()
+    assert "Not done" in page and "lj/vacancy" in page
+
+
 QUICK = {
     "tensile": ({"maximum_strain": 0.04}, "Tension of fcc"),
     "vacancy": ({"atoms": 8}, "V(Ar)"),
