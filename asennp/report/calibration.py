@@ -44,7 +44,7 @@ def plot_calibration(results: Mapping[str, Any], width: float = FULL) -> Any:
         below.set_xlabel("Confidence")
         below.set_xlim(0.0, 1.0)
         below.set_ylim(0.0, 1.0)
-        legend(top, loc="upper left")
+        legend(top, loc="lower right")
     axes[0, 0].set_ylabel("Error (rms by bins)")
     axes[1, 0].set_ylabel("Errors within the interval")
     return figure

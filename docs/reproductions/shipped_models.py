@@ -23,6 +23,7 @@ from asennp.calculators.named import make_calculator
 from asennp.dataset import attach_labels, write_frames
 from asennp.evaluations.schema import EvaluationConfig, load_evaluation
 from asennp.evaluations.steps import KINDS, result_path
+from asennp.report.calibration import plot_calibration
 from asennp.report.crystals import CONSTANTS, plot_enthalpies
 from asennp.report.numbers import format_number
 from asennp.report.phonons import plot_phonons
@@ -129,6 +130,10 @@ def main() -> None:
     bands = {name: r for name, r in bands.items() if r is not None}
     if bands:
         plot_phonons(bands).savefig(out / f"{config.name}-phonons.svg")
+    asked = dict(zip(config.calculators, read(root, config, "parity", "all")))
+    sure = {name: r for name, r in asked.items() if r is not None and r.calibration}
+    if sure:
+        plot_calibration(sure).savefig(out / f"{config.name}-calibration.svg")
     if pressures and all(len(r.pressures_GPa) and r.points for r in pressures.values()):
         plot_enthalpies(pressures).savefig(out / f"{config.name}-enthalpies.svg")
 
