@@ -10,17 +10,19 @@ needs one Coulomb evaluation a frame. Two protocols:
   together cost one solve. What is left is long-ranged, and the optimum is sharp where the plain one is not.
 
 `sweep` keeps the ratios of the charges fixed, `fit_charges` lets several go free under neutrality, and
-`compare_charges` sets other people's charges (formal, Bader, a teacher's) beside them.
+`compare_charges` sets other people's charges (formal, Bader, a teacher's) beside them. All take frames, or
+`SweepData` made of them once.
 """
 
 from asennp.qeff.baselines import ChargeComparison, compare_charges, read_acf
 from asennp.qeff.free import ChargeFit, fit_charges
-from asennp.qeff.rows import summed_features
+from asennp.qeff.rows import SweepData, summed_features
 from asennp.qeff.sweep import SweepResult, dielectric_estimate, sweep, sweep_by
 
 __all__ = [
     "ChargeComparison",
     "ChargeFit",
+    "SweepData",
     "SweepResult",
     "compare_charges",
     "dielectric_estimate",

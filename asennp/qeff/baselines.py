@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -11,8 +11,7 @@ from ase import Atoms
 from asennp.electrostatics.charges import assign_charges
 from asennp.electrostatics.ewald import Ewald
 from asennp.errors import InputError
-from asennp.models.aev import AEVSettings
-from asennp.qeff.rows import CoulombTerm, Quantity, lowest, make_rows, regressed_residuals, splits
+from asennp.qeff.rows import CoulombTerm, SweepData, SweepSettings, regressed_residuals, sweep_data
 from asennp.results import Result
 
 #: Charges given atom by atom may miss neutrality by so much an atom (integration grids); it is spread evenly.
@@ -49,47 +48,43 @@ class ChargeComparison(Result):
 
 
 def compare_charges(
-    frames: Sequence[Atoms],
+    frames: Sequence[Atoms] | SweepData,
     models: Mapping[str, Any],
     *,
-    on: Quantity = "energy",
     regressed: bool = True,
-    energy_window: float | None = None,
     n_splits: int = 8,
-    seed: int = 0,
-    aev: AEVSettings | None = None,
-    accuracy: float = 1e-6,
-    n_threads: int = 1,
+    **settings: Unpack[SweepSettings],
 ) -> ChargeComparison:
     """Compare charge models by what their Coulomb energies or forces leave over.
 
     Parameters
     ----------
     frames
-        Labelled frames.
+        Labelled frames, or `SweepData`.
     models
         Name -> charges of the species (``{"Zn": 2, "O": -2}``), or the name of a per-atom array of the frames
         (``"REF_charges"``, e.g. a teacher's or Bader's), or an ASE calculator that gives ``charges`` (QEq).
         Charges that differ from frame to frame count as given there: their response to the positions is left
         out of the forces, as in a baseline of fixed charges.
-    on, energy_window, seed, aev, accuracy, n_threads
-        As for `sweep`.
     regressed
         Whether the regressed error is wanted as well.
     n_splits
         Train/test splits of the regressed error.
+    **settings
+        Of `SweepData`: on, energy_window, aev, accuracy, n_threads, seed.
 
     Raises
     ------
     InputError
         For charges that are not there, or far from neutral.
     """
-    frames = lowest(frames, energy_window)
+    data = sweep_data(frames, settings)
+    frames = data.frames
     charges = {name: [_charges(frame, model, name) for frame in frames] for name, model in models.items()}
     index = {id(frame): k for k, frame in enumerate(frames)}
 
     def term(name: str) -> CoulombTerm:
-        solver = Ewald(accuracy)
+        solver = Ewald(data.accuracy)
 
         def evaluate(frame: Atoms) -> tuple[float, np.ndarray]:
             q = charges[name][index[id(frame)]]
@@ -98,7 +93,7 @@ def compare_charges(
 
         return evaluate
 
-    rows = make_rows(frames, [term(name) for name in charges], on, aev, regressed, n_threads)
+    rows = data.rows([term(name) for name in charges], regressed)
     names = ["none", *charges]
 
     def left(values: np.ndarray) -> np.ndarray:
@@ -109,7 +104,7 @@ def compare_charges(
         after = np.mean(
             [
                 left(regressed_residuals(rows, train, test, lambda values: float(left(values).mean()))[0])
-                for train, test in splits(frames, n_splits, seed)
+                for train, test in data.splits(n_splits)
             ],
             axis=0,
         )
@@ -118,7 +113,7 @@ def compare_charges(
         name: {s: float(np.concatenate(q)[symbols == s].mean()) for s in sorted(set(symbols.tolist()))}
         for name, q in charges.items()
     }
-    return ChargeComparison(on, names, left(rows.centred()), after, means, len(frames))
+    return ChargeComparison(data.on, names, left(rows.centred()), after, means, len(frames))
 
 
 def _charges(frame: Atoms, model: Any, name: str) -> np.ndarray:

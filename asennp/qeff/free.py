@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Unpack
 
 import numpy as np
 from ase import Atoms
 from scipy.optimize import minimize
 
 from asennp.errors import InputError
-from asennp.models.aev import AEVSettings
-from asennp.qeff.rows import Quantity, lowest, make_rows, regressed_residuals, splits
+from asennp.qeff.rows import SweepData, SweepSettings, regressed_residuals, sweep_data
 from asennp.qeff.sweep import Method, coulomb_term, interval_of
 from asennp.results import Result
 
@@ -52,17 +52,12 @@ class ChargeFit(Result):
 
 
 def fit_charges(
-    frames: Sequence[Atoms],
+    frames: Sequence[Atoms] | SweepData,
     formal: Mapping[str, float],
     method: Method = "plain",
     *,
-    on: Quantity = "energy",
-    energy_window: float | None = None,
     samples: int | None = None,
-    seed: int = 0,
-    aev: AEVSettings | None = None,
-    accuracy: float = 1e-6,
-    n_threads: int = 1,
+    **settings: Unpack[SweepSettings],
 ) -> ChargeFit:
     """Find the charges of all species, neutral together, that leave the smallest error.
 
@@ -72,26 +67,28 @@ def fit_charges(
     Parameters
     ----------
     frames
-        Frames of one composition, with ``REF_energy`` (or ``REF_forces``).
+        Frames of one composition, with ``REF_energy`` (or ``REF_forces``), or `SweepData`.
     formal
         Formal charges, e.g. ``{"Ba": 2, "Ti": 4, "O": -2}``: where the search starts, and the sign.
-    method, on, energy_window, samples, seed, aev, accuracy, n_threads
+    method, samples
         As for `sweep` (40 bootstrap samples if not given).
+    **settings
+        Of `SweepData`: on, energy_window, aev, accuracy, n_threads, seed.
 
     Raises
     ------
     InputError
         For frames of several compositions, formal charges that are not neutral, and as for `sweep`.
     """
-    frames = lowest(frames, energy_window)
-    basis = _neutral_basis(frames, formal)
+    data = sweep_data(frames, settings)
+    basis = _neutral_basis(data.frames, formal)
     d = len(basis)
     pairs = [(k, k) for k in range(d)] + list(combinations(range(d), 2))
     terms = [
-        coulomb_term(dict(zip(formal, basis[k] if k == l else basis[k] + basis[l])), accuracy)
+        coulomb_term(dict(zip(formal, basis[k] if k == l else basis[k] + basis[l])), data.accuracy)
         for k, l in pairs
     ]
-    rows = make_rows(frames, terms, on, aev, method == "regressed", n_threads)
+    rows = data.rows(terms, method == "regressed")
     # E(e_k + e_l) - E(e_k) - E(e_l) is the mixed term
     for column, (k, l) in enumerate(pairs, start=1):
         if k != l:
@@ -105,7 +102,7 @@ def fit_charges(
         values = rows.centred()
         optimum, mae, uncharged = best(values), 0.0, _error(values, 0.0 * start, pairs)
         mae = _error(values, optimum, pairs)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(data.seed)
         order = np.argsort(rows.frame, kind="stable")
         starts = np.searchsorted(rows.frame[order], np.arange(rows.n_frames + 1))
         optima = []
@@ -117,7 +114,7 @@ def fit_charges(
     else:
         rests = [
             regressed_residuals(rows, train, test, lambda values: _error(values, best(values), pairs))[0]
-            for train, test in splits(frames, samples or 16, seed)
+            for train, test in data.splits(samples or 16)
         ]
         optima = [best(rest) for rest in rests]
         optimum = _search(lambda free: float(np.mean([_error(rest, free, pairs) for rest in rests])), start)
@@ -128,7 +125,7 @@ def fit_charges(
     intervals = {species: interval_of(column) for species, column in zip(formal, every.T)}
     open_ = [species for species, (low, high) in intervals.items() if low <= 0.0 <= high]
     note = f"the interval of {', '.join(open_)} contains 0: these frames do not determine it" if open_ else ""
-    return ChargeFit(method, on, charges, intervals, every, mae, uncharged, len(frames), note)
+    return ChargeFit(method, data.on, charges, intervals, every, mae, uncharged, len(data.frames), note)
 
 
 def _neutral_basis(frames: Sequence[Atoms], formal: Mapping[str, float]) -> np.ndarray:

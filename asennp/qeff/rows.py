@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import cached_property, partial
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 from ase import Atoms
@@ -65,58 +65,117 @@ class Rows:
         return centred
 
 
-def make_rows(
-    frames: Sequence[Atoms],
-    terms: Sequence[CoulombTerm],
-    on: Quantity,
-    aev: AEVSettings | None,
-    regressed: bool,
-    n_threads: int = 1,
-) -> Rows:
-    """Gather labels, Coulomb terms and, if asked for, features.
+class SweepSettings(TypedDict, total=False):
+    """What `SweepData` takes besides frames; the functions of this package hand it on."""
+
+    on: Quantity
+    energy_window: float | None
+    aev: AEVSettings | None
+    accuracy: float
+    n_threads: int
+    seed: int
+
+
+class SweepData:
+    """Labelled frames made ready to be compared with Coulomb terms: gathered once, for many comparisons.
+
+    Each function of this package takes frames, or this in their place; features of the local linear model
+    are computed when they are first asked for, and kept.
 
     Parameters
     ----------
     frames
-        Frames with ``REF_energy`` or ``REF_forces``.
-    terms
-        Each gives the energy (eV) and forces (eV/Å) of a frame for one choice of charges.
+        Frames with ``REF_energy`` (or ``REF_forces``).
     on
-        "energy" or "forces".
+        What is compared: "energy" (shifted within each composition and size) or "forces".
+    energy_window
+        Use only frames within this energy (eV/atom) above the lowest of their composition.
     aev
-        Descriptor of the linear model, by default the published one.
-    regressed
-        Whether features are wanted.
+        Descriptor of the local linear model, by default the published one.
+    accuracy
+        Relative force error of the Coulomb sums.
     n_threads
         Frames whose features are computed side by side.
+    seed
+        Of bootstrap samples and splits.
+
+    Raises
+    ------
+    InputError
+        For missing labels and too few frames.
     """
-    require_labels(frames, [on], where="sweep")
-    if len(frames) < 10:
-        raise InputError("too few frames", where="sweep", expected="at least 10", got=len(frames))
-    found = [[term(frame) for term in terms] for frame in frames]
-    settings = default_aev(frames) if aev is None else aev
-    if on == "energy":
-        sizes = np.array([len(frame) for frame in frames], dtype=float)
-        label = np.array([frame.info["REF_energy"] for frame in frames])
-        coulomb = np.array([[energy for energy, _ in one] for one in found]).reshape(len(frames), -1)
-        return Rows(
-            values=np.column_stack([label, coulomb]) / sizes[:, None],
-            features=summed_features(frames, settings, n_threads) if regressed else None,
-            frame=np.arange(len(frames)),
-            group=np.unique([f.get_chemical_formula() for f in frames], return_inverse=True)[1],
+
+    def __init__(
+        self,
+        frames: Sequence[Atoms],
+        on: Quantity = "energy",
+        energy_window: float | None = None,
+        aev: AEVSettings | None = None,
+        accuracy: float = 1e-6,
+        n_threads: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if on not in get_args(Quantity):
+            raise InputError("unknown quantity", where="on", expected="energy or forces", got=on)
+        self.frames = lowest(frames, energy_window)
+        require_labels(self.frames, [on], where="sweep")
+        if len(self.frames) < 10:
+            raise InputError("too few frames", where="sweep", expected="at least 10", got=len(self.frames))
+        self.on, self.accuracy, self.n_threads, self.seed = on, accuracy, n_threads, seed
+        self.aev = default_aev(self.frames) if aev is None else aev
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(n, p) features of the local linear model, a row a compared number."""
+        if self.on == "energy":
+            return summed_features(self.frames, self.aev, self.n_threads)
+        return np.concatenate(_map(partial(force_features, aev=self.aev), self.frames, self.n_threads))
+
+    def rows(self, terms: Sequence[CoulombTerm], regressed: bool) -> Rows:
+        """Gather labels, Coulomb terms and, if asked for, features.
+
+        Parameters
+        ----------
+        terms
+            Each gives the energy (eV) and forces (eV/Å) of a frame for one choice of charges.
+        regressed
+            Whether features are wanted.
+        """
+        frames = self.frames
+        found = [[term(frame) for term in terms] for frame in frames]
+        features = self.features if regressed else None
+        if self.on == "energy":
+            sizes = np.array([len(frame) for frame in frames], dtype=float)
+            label = np.array([frame.info["REF_energy"] for frame in frames])
+            coulomb = np.array([[energy for energy, _ in one] for one in found]).reshape(len(frames), -1)
+            group = np.unique([f.get_chemical_formula() for f in frames], return_inverse=True)[1]
+            values = np.column_stack([label, coulomb]) / sizes[:, None]
+            return Rows(values, features, frame=np.arange(len(frames)), group=group)
+        blocks = [
+            np.column_stack([frame.arrays["REF_forces"].ravel(), *(forces.ravel() for _, forces in one)])
+            for frame, one in zip(frames, found)
+        ]
+        frame = np.repeat(np.arange(len(frames)), [len(block) for block in blocks])
+        return Rows(np.concatenate(blocks), features, frame, group=None)
+
+    def splits(self, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return n random divisions of the frames, 80/20 by block, as (train, test) indices."""
+        parts = [split(self.frames, {"train": 0.8, "test": 0.2}, self.seed + k) for k in range(n)]
+        return [(part["train"], part["test"]) for part in parts]
+
+
+def sweep_data(frames: "Sequence[Atoms] | SweepData", settings: SweepSettings) -> SweepData:
+    """Return the frames made ready; what is ready already takes no other settings."""
+    if not isinstance(frames, SweepData):
+        return SweepData(frames, **settings)
+    if settings:
+        raise InputError(
+            "these settings belong to the SweepData that was given",
+            where="frames",
+            got=sorted(settings),
+            do="pass frames, or make another SweepData",
         )
-    blocks = [
-        np.column_stack([frame.arrays["REF_forces"].ravel(), *(forces.ravel() for _, forces in one)])
-        for frame, one in zip(frames, found)
-    ]
-    return Rows(
-        values=np.concatenate(blocks),
-        features=np.concatenate(_map(partial(force_features, aev=settings), frames, n_threads))
-        if regressed
-        else None,
-        frame=np.repeat(np.arange(len(frames)), [len(block) for block in blocks]),
-        group=None,
-    )
+    return frames
 
 
 def default_aev(frames: Sequence[Atoms]) -> AEVSettings:
@@ -193,12 +252,6 @@ def regressed_residuals(
     penalty = PENALTIES[int(np.argmin(scores))]
     (rest,) = _ridge(rows, train, test, (penalty,))
     return rest, penalty
-
-
-def splits(frames: Sequence[Atoms], n: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return n random divisions of the frames, 80/20 by block, as (train, test) indices."""
-    parts = [split(frames, {"train": 0.8, "test": 0.2}, seed + k) for k in range(n)]
-    return [(part["train"], part["test"]) for part in parts]
 
 
 def _ridge(rows: Rows, train: np.ndarray, test: np.ndarray, penalties: Sequence[float]) -> list[np.ndarray]:

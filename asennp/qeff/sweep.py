@@ -3,15 +3,14 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from ase import Atoms
 
 from asennp.calculators.coulomb import CoulombCalculator
 from asennp.errors import InputError
-from asennp.models.aev import AEVSettings
-from asennp.qeff.rows import CoulombTerm, Quantity, Rows, lowest, make_rows, regressed_residuals, splits
+from asennp.qeff.rows import CoulombTerm, Rows, SweepData, SweepSettings, regressed_residuals, sweep_data
 from asennp.results import Result
 
 Method = Literal["plain", "regressed"]
@@ -84,45 +83,30 @@ def dielectric_estimate(q_formal: float, eps: float) -> float:
 
 
 def sweep(
-    frames: Sequence[Atoms],
+    frames: Sequence[Atoms] | SweepData,
     charges: Mapping[str, float],
     q: np.ndarray | None = None,
     method: Method = "plain",
     *,
-    on: Quantity = "energy",
-    energy_window: float | None = None,
     samples: int | None = None,
-    seed: int = 0,
-    aev: AEVSettings | None = None,
-    accuracy: float = 1e-6,
-    n_threads: int = 1,
+    **settings: Unpack[SweepSettings],
 ) -> SweepResult:
     """Sweep the scale of the charges and find the one that leaves the smallest error.
 
     Parameters
     ----------
     frames
-        Frames with ``REF_energy`` (or ``REF_forces``).
+        Frames with ``REF_energy`` (or ``REF_forces``), or `SweepData`.
     charges
         Charges (e) at q = 1, e.g. ``{"Zn": 1, "O": -1}``; cells must be neutral.
     q
         Scales to try, by default 0 to 2 in steps of 0.01.
     method
         See `asennp.qeff`.
-    on
-        What is compared: energies (shifted within each composition and size) or forces.
-    energy_window
-        Use only frames within this energy (eV/atom) above the lowest of their composition.
     samples
         Bootstrap samples (plain, 300) or train/test splits of 80/20 by block (regressed, 16).
-    seed
-        Of samples and splits.
-    aev
-        Descriptor of the regressed sweep, by default the published one.
-    accuracy
-        Of the Coulomb sums.
-    n_threads
-        Frames whose features are computed side by side.
+    **settings
+        Of `SweepData`: on, energy_window, aev, accuracy, n_threads, seed.
 
     Raises
     ------
@@ -132,27 +116,25 @@ def sweep(
     q = np.arange(0.0, 2.005, 0.01) if q is None else np.asarray(q, dtype=float)
     if method not in ("plain", "regressed"):
         raise InputError("unknown method", where="method", expected="plain or regressed", got=method)
-    if on not in ("energy", "forces"):
-        raise InputError("unknown quantity", where="on", expected="energy or forces", got=on)
     if q.ndim != 1 or len(q) < 2 or np.any(np.diff(q) <= 0):
         raise InputError("charges must increase", where="q", got=q)
-    frames = lowest(frames, energy_window)
-    rows = make_rows(frames, [coulomb_term(charges, accuracy)], on, aev, method == "regressed", n_threads)
+    data = sweep_data(frames, settings)
+    rows = data.rows([coulomb_term(charges, data.accuracy)], method == "regressed")
     if method == "plain":
-        mae, optima = _bootstrap(rows, q, samples or 300, np.random.default_rng(seed))
+        mae, optima = _bootstrap(rows, q, samples or 300, np.random.default_rng(data.seed))
         penalties: tuple[float, ...] = ()
     else:
         curves, chosen = [], []
-        for train, test in splits(frames, samples or 16, seed):
+        for train, test in data.splits(samples or 16):
             rest, penalty = regressed_residuals(rows, train, test, lambda values: errors(values, q).min())
             curves.append(errors(rest, q))
             chosen.append(penalty)
         mae, optima, penalties = np.mean(curves, axis=0), q[np.argmin(curves, axis=1)], tuple(chosen)
-    return _result(method, on, charges, q, mae, optima, len(frames), penalties)
+    return _result(method, data.on, charges, q, mae, optima, len(data.frames), penalties)
 
 
 def sweep_by(
-    frames: Sequence[Atoms], labels: Sequence[Hashable], charges: Mapping[str, float], **settings: object
+    frames: Sequence[Atoms], labels: Sequence[Hashable], charges: Mapping[str, float], **settings: Any
 ) -> dict[str, SweepResult]:
     """Sweep each sub-set of the frames by itself.
 
@@ -176,7 +158,7 @@ def sweep_by(
     for name in sorted({str(label) for label in labels}):
         chosen = [frame for frame, label in zip(frames, labels) if str(label) == name]
         if len(chosen) >= 10:
-            results[name] = sweep(chosen, charges, **settings)  # type: ignore[arg-type]
+            results[name] = sweep(chosen, charges, **settings)
     return results
 
 

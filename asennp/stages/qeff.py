@@ -1,6 +1,5 @@
 """The effective charge without training: both sweeps, and other people's charges beside them."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from asennp.config import Config
 from asennp.dataset import Store
 from asennp.files import write_json
 from asennp.progress import console
-from asennp.qeff import SweepResult, compare_charges, dielectric_estimate, sweep
+from asennp.qeff import SweepData, SweepResult, compare_charges, dielectric_estimate, sweep
 from asennp.stages.fits import descriptor
 from asennp.stages.output import StageOutput
 from asennp.stages.parts import unit_charges
@@ -21,18 +20,15 @@ def qeff(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput
     frames = Store(upstream["label"] / "train").frames()
     charges = unit_charges(config)
     q = np.arange(0.0, settings.q_max + settings.q_step / 2, settings.q_step)
-    common = partial(
-        sweep,
+    data = SweepData(
         frames,
-        charges,
-        q,
         energy_window=settings.energy_window_eV,
-        seed=config.seed,
         aev=descriptor(config),
         n_threads=config.workers,
+        seed=config.seed,
     )
-    plain = common("plain", samples=settings.bootstrap)
-    regressed = common("regressed", samples=settings.splits)
+    plain = sweep(data, charges, q, "plain", samples=settings.bootstrap)
+    regressed = sweep(data, charges, q, "regressed", samples=settings.splits)
     formal = max(config.system.charges.values())
     infinity = sorted(dielectric_estimate(formal, e) for e in settings.epsilon_inf)
     zero = sorted(dielectric_estimate(formal, e) for e in settings.epsilon_0)
@@ -47,14 +43,7 @@ def qeff(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput
     }
     if all("REF_charges" in frame.arrays for frame in frames):
         models["teacher"] = "REF_charges"
-    compared = compare_charges(
-        frames,
-        models,
-        energy_window=settings.energy_window_eV,
-        seed=config.seed,
-        aev=descriptor(config),
-        n_threads=config.workers,
-    )
+    compared = compare_charges(data, models)
     files = [
         plain.to_json(folder / "plain.json"),
         regressed.to_json(folder / "regressed.json"),

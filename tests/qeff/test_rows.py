@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asennp.qeff.rows import force_features, make_rows, regressed_residuals, splits, summed_features
+from asennp.qeff.rows import SweepData, force_features, regressed_residuals, summed_features
 from asennp.qeff.sweep import coulomb_term
 
 
@@ -25,8 +25,9 @@ def test_a_local_energy_is_explained_and_a_long_ranged_one_is_not(make_frames, a
     weights = np.random.default_rng(1).normal(size=2 * aev.length)
     for frame, features in zip(frames, summed_features(frames, aev)):
         frame.info["REF_energy"] = float(features @ weights) * len(frame)
-    rows = make_rows(frames, [coulomb_term({"Mg": 1, "O": -1}, 1e-6)], "energy", aev, True)
-    (train, test), *_ = splits(frames, 1, 0)
+    data = SweepData(frames, aev=aev)
+    rows = data.rows([coulomb_term({"Mg": 1, "O": -1}, 1e-6)], regressed=True)
+    (train, test), *_ = data.splits(1)
     rest, penalty = regressed_residuals(rows, train, test, lambda values: float(np.abs(values[:, 0]).mean()))
     before = np.abs(rows.centred(test)).mean(axis=0)
     left = np.abs(rest).mean(axis=0)
