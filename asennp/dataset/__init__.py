@@ -1,6 +1,7 @@
 """Labelled frames: reading and writing, an immutable store, splits, residual targets and a label audit."""
 
 from asennp.dataset.audit import LabelAudit, audit
+from asennp.dataset.export import fit_offsets, write_training_data
 from asennp.dataset.frames import labels_of, read_frames, require_labels, write_frames
 from asennp.dataset.pools import describe_pools, load_pool, shipped_pools, write_pool
 from asennp.dataset.splits import find_duplicates, split
@@ -15,6 +16,7 @@ __all__ = [
     "compute_labels",
     "describe_pools",
     "find_duplicates",
+    "fit_offsets",
     "labels_of",
     "load_pool",
     "read_frames",
@@ -24,4 +26,5 @@ __all__ = [
     "split",
     "write_frames",
     "write_pool",
+    "write_training_data",
 ]
