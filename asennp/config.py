@@ -194,7 +194,7 @@ class LabelConfig(Section):
     """High-fidelity labels by any ASE calculator."""
 
     teacher: str = "chgnet"
-    """A known teacher's name, or ``package.module:Class`` of an ASE calculator."""
+    """Any calculator by one word: chgnet, mace, tblite, lammps, espresso, zno-binks, package.module:Class."""
     arguments: dict[str, Any] = {}
     """Keyword arguments of the calculator."""
     scale_spread: Annotated[float, Field(ge=0, lt=0.1)] = 0.02
@@ -203,8 +203,6 @@ class LabelConfig(Section):
     """Strained and displaced crystals of each phase added to the distilled frames."""
     crystal_strain: Positive = 0.02
     crystal_displacement_A: Positive = 0.08
-    chunk: Count = 8
-    """Frames a worker labels between two writes."""
     max_force_eV_A: Positive = 50.0
     """A label with a larger force is recorded as failed."""
 
@@ -240,6 +238,18 @@ class TrainingConfig(Section):
     """Comparison: no pretraining, no Coulomb."""
     transfer: TrainConfig
     fine_tune: TrainConfig | None = None
+
+
+class TrainedSweepConfig(Section):
+    """The charge sweep by short trainings, beside the ones without."""
+
+    charges: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+    """Charges (e) to train at; the chosen one is added."""
+    epochs: Count = 40
+    """Epochs of the transfer at each charge; all else is train.transfer's."""
+    fine_tune_epochs: Count = 20
+    tensile_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Part of the tensile frames added to a training at the chosen charge; the rest is held out."""
 
 
 class EvaluateConfig(Section):
@@ -278,6 +288,8 @@ class Config(Section):
     label: LabelConfig = LabelConfig()
     charge: ChargeConfig
     train: TrainingConfig
+    trained_sweep: TrainedSweepConfig | None = None
+    """Left out, no charge sweep is trained."""
     evaluate: EvaluateConfig = EvaluateConfig()
     floor: FloorConfig = FloorConfig()
 

@@ -10,6 +10,7 @@ from asennp.recipes.jobs import (
     sweep_job,
     tensile_job,
     train_job,
+    trained_sweep_job,
 )
 from asennp.recipes.zno import zno_flow
 
@@ -23,5 +24,6 @@ __all__ = [
     "sweep_job",
     "tensile_job",
     "train_job",
+    "trained_sweep_job",
     "zno_flow",
 ]

@@ -72,6 +72,12 @@ def train_job(run_folder: str, after: tuple[Summary, ...] = ()) -> Summary:
 
 
 @job
+def trained_sweep_job(run_folder: str, after: tuple[Summary, ...] = ()) -> Summary:
+    """Sweep the effective charge by short trainings, if the configuration asks for it."""
+    return _execute("trained_sweep", run_folder)
+
+
+@job
 def evaluate_job(run_folder: str, after: tuple[Summary, ...] = ()) -> Summary:
     """Measure the models on the test set, the unseen frames, crystals and MD."""
     return _execute("evaluate", run_folder)

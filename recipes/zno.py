@@ -17,6 +17,7 @@ JOBS = {
     "label": jobs.label_job,
     "qeff": jobs.sweep_job,
     "train": jobs.train_job,
+    "trained_sweep": jobs.trained_sweep_job,
     "evaluate": jobs.evaluate_job,
     "report": jobs.report_job,
 }

@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"models", "electrostatics", "dataset", "order", "neighbors", "phases", "structures"},
     {"md", "train", "calculators"},
     {"evaluate"},
-    {"qeff", "distill", "report"},
+    {"qeff", "distill", "labelling", "report"},
     {"stages", "run", "config", "evaluations", "simulation"},
     {"cli", "recipes"},
     {"__main__"},

@@ -190,12 +190,12 @@ class EspressoLabeler(Calculator):
             )
         self.kpts, self.koffset = kpts, tuple(koffset)
         self.sections = _sections(preset, input_data)
-        self.folder = None if directory is None else Path(directory)
         self.scratch = None if scratch is None else Path(scratch)
         self.time_limit_s = time_limit_s
         self.retries = tuple(retries)
         self.attempts: list[Attempt] = []
-        super().__init__()
+        # "." stands for none, as in all calculators of ASE: so a given one is made absolute
+        super().__init__(directory="." if directory is None else Path(directory).resolve())
         self.parameters.update(self._describe(preset))
 
     def _describe(self, preset: str) -> dict[str, Any]:
@@ -211,6 +211,11 @@ class EspressoLabeler(Calculator):
                 for element, p in self.pseudopotentials.items()
             },
         }
+
+    @property
+    def _kept(self) -> Path | None:
+        """The folder where input and output are kept, if any."""
+        return None if self.directory == "." else Path(self.directory)
 
     # calculation -------------------------------------------------------------------------------------
 
@@ -228,7 +233,7 @@ class EspressoLabeler(Calculator):
         check_electrons(frame.get_chemical_symbols(), self.pseudopotentials, system)
         self.attempts = []
         with tempfile.TemporaryDirectory(prefix="asennp-pw-") as temporary:
-            folder = Path(temporary) if self.folder is None else self.folder
+            folder = self._kept or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
             output = self._converge(frame, folder, system)
         assert output.energy is not None and output.free_energy is not None
@@ -275,8 +280,8 @@ class EspressoLabeler(Calculator):
         """Run pw.x once, or take up what an earlier run left beside the input file `source`."""
         target = source.with_suffix(".pwo")
         scratch = self._scratch(source, sections, atoms)
-        text = self._input_text(atoms, sections, scratch)
-        known = source.is_file() and target.is_file() and _without_mode(source.read_text()) == text
+        texts = {stopped: self._input_text(atoms, sections, scratch, stopped) for stopped in (False, True)}
+        known = source.is_file() and target.is_file() and source.read_text() in texts.values()
         earlier = read_pw_output(target) if known else None
         if earlier is not None and earlier.status in ("done", "not converged"):
             return earlier
@@ -284,13 +289,13 @@ class EspressoLabeler(Calculator):
         if not stopped:
             shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True, exist_ok=True)
-        write_atomic(source, _with_mode(text) if stopped else text)
+        write_atomic(source, texts[stopped])
         in_time = False
         try:
             in_time = self._execute(source, target, scratch)
         finally:
             output = read_pw_output(target)
-            if self.folder is None or (in_time and output.status != "stopped"):
+            if self._kept is None or (in_time and output.status != "stopped"):
                 shutil.rmtree(scratch, ignore_errors=True)
         return output if in_time else replace(output, status="stopped")
 
@@ -340,7 +345,8 @@ class EspressoLabeler(Calculator):
         }
         return parent.resolve() / f"asennp-pw-{sha256_json(key)[:16]}"
 
-    def _input_text(self, atoms: Atoms, sections: Mapping[str, Any], scratch: Path) -> str:
+    def _input_text(self, atoms: Atoms, sections: Mapping[str, Any], scratch: Path, stopped: bool) -> str:
+        """Return pw.x's input: from scratch, or going on from what a stopped calculation left."""
         control = {
             "calculation": "scf",
             "tprnfor": True,
@@ -349,6 +355,7 @@ class EspressoLabeler(Calculator):
             "disk_io": "nowf",
             "prefix": _PREFIX,
             **sections.get("control", {}),
+            "restart_mode": "restart" if stopped else "from_scratch",
             "outdir": str(scratch),
             "pseudo_dir": str(next(iter(self.pseudopotentials.values())).path.parent),
         }
@@ -380,17 +387,6 @@ def k_grid(atoms: Atoms, kspacing: float) -> tuple[int, int, int]:
     counts = np.where(atoms.pbc, np.ceil(lengths / kspacing - 1e-9), 1.0)
     a, b, c = (max(1, int(n)) for n in counts)
     return a, b, c
-
-
-_MODE = "   restart_mode     = 'restart'\n"
-
-
-def _with_mode(text: str) -> str:
-    return text.replace("&CONTROL\n", "&CONTROL\n" + _MODE, 1)
-
-
-def _without_mode(text: str) -> str:
-    return text.replace(_MODE, "", 1)
 
 
 def _sections(preset: str, given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:

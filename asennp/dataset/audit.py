@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from asennp.dataset.frames import LABELS, label, labels_of, require_labels
+from asennp.dataset.magnitude import doubt_units
 from asennp.dataset.splits import find_duplicates
 from asennp.errors import InputError
 from asennp.results import Result
@@ -40,6 +41,8 @@ class LabelAudit(Result):
         Formula -> frames.
     energy_ranges
         Formula -> smallest and largest energy (eV/atom), of frames with an energy.
+    doubts
+        What does not look like eV, eV/Å and eV/Å^3, in words (`asennp.dataset.magnitude`).
     """
 
     n_frames: int
@@ -48,6 +51,7 @@ class LabelAudit(Result):
     ranges: dict[str, tuple[float, float]]
     compositions: dict[str, int]
     energy_ranges: dict[str, tuple[float, float]]
+    doubts: tuple[str, ...] = ()
 
     def require(self, names: Iterable[str]) -> None:
         """Refuse if one of the labels (``"energy"``, ``"forces"``...) is not on every frame."""
@@ -77,7 +81,7 @@ class LabelAudit(Result):
                 low, high = self.ranges[name]
                 line += f", {quantity} {low:.6g} to {high:.6g} {unit}"
             lines.append(line)
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  ! {doubt}" for doubt in self.doubts)])
 
 
 def _values(frame: Atoms, name: str) -> np.ndarray:
@@ -123,4 +127,5 @@ def audit(frames: Sequence[Atoms], require: Iterable[str] = ()) -> LabelAudit:
         ranges={name: _range(group, name) for name, group in with_label.items() if group},
         compositions=dict(sorted(Counter(formulas).items())),
         energy_ranges={formula: _range(group, "energy") for formula, group in sorted(by_formula.items())},
+        doubts=tuple(doubt_units(frames)),
     )

@@ -13,7 +13,7 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 
 from asennp.calculators.hybrid import HybridNNPCalculator
-from asennp.calculators.teachers import make_teacher
+from asennp.calculators.named import make_calculator
 from asennp.config import Config
 from asennp.dataset import Store
 from asennp.evaluate import (
@@ -100,7 +100,7 @@ def _parity(model: Path, member: int | None, store: Path, path: Path) -> None:
 
 
 def _elastic_of_teacher(config: Config, lattice: Path, path: Path) -> None:
-    teacher = make_teacher(config.label.teacher, config.label.arguments)
+    teacher = make_calculator(config.label.teacher, config.label.arguments)
     _elastic(config, LatticeResult.from_json(lattice).atoms, teacher, path)
 
 

@@ -50,11 +50,12 @@ STAGES = _table(
     ("label", "labels by the teacher", "distill tensile", "system potential label tensile"),
     ("qeff", "effective charge", "label", "system charge descriptor"),
     ("train", "transfer to the residual", "pretrain label qeff", "system train charge"),
+    ("trained_sweep", "charge sweep by training", "pretrain label qeff", "system train trained_sweep"),
     ("evaluate", "evaluation", "train label", "system label evaluate"),
     (
         "report",
         "report",
-        "sample tensile distill pretrain label qeff train evaluate",
+        "sample tensile distill pretrain label qeff train trained_sweep evaluate",
         "system sample tensile charge floor",
     ),
 )

@@ -1,32 +1,28 @@
-"""Labels by the teacher: check it, bring the frames to its volume, label in one-thread processes.
-
-Frames are cut into numbered parts; a part is written whole or not at all, whichever process makes it and
-in whatever order, so a stopped labelling continues and its result does not depend on the stop.
-"""
+"""Labels by the teacher: check it, bring the frames to its volume, label them (`asennp.labelling`)."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import CalculationFailed
 
-from asennp.calculators.teachers import make_teacher
+from asennp.calculators.named import make_calculator
 from asennp.config import Config
-from asennp.dataset import Store, attach_labels, read_frames, write_frames
+from asennp.dataset import Store, read_frames, write_frames
 from asennp.errors import InputError
 from asennp.evaluate import LatticeResult, compute_lattice
 from asennp.evaluate.consistency import ConsistencyResult, compute_consistency
-from asennp.files import read_json, sha256_json, write_json
+from asennp.files import sha256_json, write_json
+from asennp.labelling import bare_copy, cached_teacher, label_frames
 from asennp.processes import call, run_processes
-from asennp.progress import progress
 from asennp.stages.output import StageOutput
 from asennp.stages.parts import primitive_crystals
 from asennp.stages.tensile import pulled_frames
 
-PROPERTIES = ("energy", "free_energy", "forces", "stress", "charges")
+#: What a teacher must give: residuals, lattices and elastic constants need all three.
+_NEEDED = ("energy", "forces", "stress")
 
 
 def label(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
@@ -35,8 +31,15 @@ def label(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
     frames_file = folder / "frames.extxyz"
     if not frames_file.exists():
         write_frames(frames_file, _prepare(config, upstream, lattices))
-    frames = read_frames(frames_file)
-    parts = _label_in_parts(config, folder, frames_file, len(frames))
+    labelling = label_frames(
+        read_frames(frames_file),
+        config.label.teacher,
+        config.label.arguments,
+        folder=folder,
+        workers=config.workers,
+        max_force=config.label.max_force_eV_A,
+    )
+    labelled, failed = labelling.frames, labelling.failed
 
     provenance = {
         "teacher": config.label.teacher,
@@ -44,11 +47,6 @@ def label(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
         "check": check.to_dict(),
         "arguments_sha256": sha256_json(config.label.arguments),
     }
-    labelled, failed = [], []
-    for part in parts:
-        record = read_json(part.with_suffix(".json"))
-        failed += record["failed"]
-        labelled += read_frames(part) if record["n_labelled"] else []
     if failed:
         write_json(folder / "failed.json", failed)
     files, counts = [check_file(folder), frames_file], {}
@@ -90,26 +88,22 @@ def check_file(folder: Path) -> Path:
     return folder / "teacher-check.json"
 
 
-@lru_cache(maxsize=1)
-def _teacher(name: str, arguments: str) -> Calculator:
-    """Make a teacher once a process."""
-    return make_teacher(name, json.loads(arguments))
-
-
 def _relax_phase(name: str, arguments: str, atoms: Atoms, path: Path) -> None:
-    result = compute_lattice(atoms, _teacher(name, arguments), fmax=0.005, smax_GPa=0.05)
+    result = compute_lattice(atoms, cached_teacher(name, arguments), fmax=0.005, smax_GPa=0.05)
     result.to_json(path)
 
 
 def _check_teacher(name: str, arguments: str, atoms: Atoms, path: Path) -> None:
-    compute_consistency(atoms, _teacher(name, arguments)).to_json(path)
+    compute_consistency(atoms, cached_teacher(name, arguments)).to_json(path)
 
 
 def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, dict[str, LatticeResult]]:
     """Check that the teacher agrees with itself, and relax every phase with it."""
-    name, arguments = config.label.teacher, json.dumps(config.label.arguments, sort_keys=True)
+    # the check's crystals are done side by side: no directory of files for them to share
+    given = {key: value for key, value in config.label.arguments.items() if key != "directory"}
+    name, arguments = config.label.teacher, json.dumps(given, sort_keys=True)
     crystals = primitive_crystals(config)
-    make_teacher(name, config.label.arguments)  # an unknown or absent teacher is bad input: say so here
+    _require_properties(make_calculator(name, given), name)
     first = next(iter(crystals.values()))
     tasks: dict[Path, tuple[Any, ...]] = {
         check_file(folder): (_check_teacher, name, arguments, first, check_file(folder))
@@ -118,8 +112,16 @@ def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, 
         path = folder / f"lattice-{phase}.json"
         tasks[path] = (_relax_phase, name, arguments, atoms, path)
     missing = [task for path, task in tasks.items() if not path.exists()]
-    for _ in run_processes(call, missing, config.workers):
-        pass
+    try:
+        for _ in run_processes(call, missing, config.workers):
+            pass
+    except CalculationFailed as error:
+        raise InputError(
+            "the teacher cannot do the crystals that are to be labelled",
+            where=name,
+            got=str(error),
+            do="mend its settings; a method of the Gamma point alone cannot do small cells",
+        ) from error
     check = ConsistencyResult.from_json(check_file(folder))
     if not check.is_consistent:
         check_file(folder).unlink()  # a mended teacher is checked anew
@@ -132,6 +134,19 @@ def _know_the_teacher(config: Config, folder: Path) -> tuple[ConsistencyResult, 
             do="choose another teacher, or mend its settings",
         )
     return check, {phase: LatticeResult.from_json(folder / f"lattice-{phase}.json") for phase in crystals}
+
+
+def _require_properties(teacher: Any, name: str) -> None:
+    """Refuse a teacher that does not say it gives energy, forces and stress."""
+    gives = getattr(teacher, "implemented_properties", ())
+    lacking = [p for p in _NEEDED if p not in gives]
+    if lacking:
+        raise InputError(
+            f"the teacher gives no {' and no '.join(lacking)}",
+            where=name,
+            expected=f"a calculator with {', '.join(_NEEDED)}",
+            got=sorted(gives),
+        )
 
 
 def stretch_to_teacher(config: Config, lattices: dict[str, LatticeResult]) -> float:
@@ -162,7 +177,7 @@ def _prepare(config: Config, upstream: dict[str, Path], lattices: dict[str, Latt
 
 def _bare(frame: Atoms, scale: float, use: str, group: str) -> Atoms:
     """Return a scaled copy without labels that knows where it comes from."""
-    atoms = Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=True)
+    atoms = bare_copy(frame)
     atoms.set_cell(frame.cell.array * scale, scale_atoms=True)
     # source and step tell the splits which frames are neighbours in time
     step = int(frame.info.get("step", 0))
@@ -178,7 +193,7 @@ def _crystals(config: Config, lattices: dict[str, LatticeResult], rng: np.random
         cell = lattice.atoms
         repeat = max(1, round((32 / len(cell)) ** (1 / 3)))
         for k in range(n):
-            atoms = Atoms(cell.numbers, cell.positions, cell=cell.cell, pbc=True).repeat(repeat)
+            atoms = bare_copy(cell).repeat(repeat)
             deformation = rng.uniform(-strain, strain, (3, 3))
             atoms.set_cell(
                 atoms.cell.array @ (np.eye(3) + (deformation + deformation.T) / 2), scale_atoms=True
@@ -190,50 +205,3 @@ def _crystals(config: Config, lattices: dict[str, LatticeResult], rng: np.random
             test = k % round(1 / config.distill.test_fraction) == 3
             frames.append(_bare(atoms, 1.0, "test" if test else "train", f"crystal {phase}"))
     return frames
-
-
-def _label_part(
-    name: str, arguments: str, source: Path, indices: list[int], target: Path, max_force: float
-) -> None:
-    """Label some frames and write them with a record of each failure."""
-    frames = read_frames(source)
-    teacher = _teacher(name, arguments)
-    labelled, failed = [], []
-    for k in indices:
-        atoms = Atoms(frames[k].numbers, frames[k].positions, cell=frames[k].cell, pbc=True)
-        try:
-            teacher.calculate(atoms, ["energy", "forces", "stress"])
-            results = {"free_energy": teacher.results["energy"], **teacher.results}
-            frame = attach_labels(
-                frames[k], {p: results[p] for p in PROPERTIES if results.get(p) is not None}
-            )
-            if (largest := float(np.abs(frame.arrays["REF_forces"]).max())) > max_force:
-                raise ValueError(f"force of {largest:.1f} eV/A exceeds max_force_eV_A = {max_force}")
-        except Exception as error:  # whatever a teacher raises: the frame is recorded, the run goes on
-            failed.append({"frame": k, **frames[k].info, "error": f"{type(error).__name__}: {error}"[:300]})
-            continue
-        frame.info["frame"] = k
-        labelled.append(frame)
-    if labelled:
-        write_frames(target, labelled)
-    write_json(target.with_suffix(".json"), {"n_labelled": len(labelled), "failed": failed})
-
-
-def _label_in_parts(config: Config, folder: Path, source: Path, n_frames: int) -> list[Path]:
-    """Label what is not labelled yet; return the parts in order."""
-    starts = range(0, n_frames, config.label.chunk)
-    parts = [folder / "parts" / f"{start:05d}.extxyz" for start in starts]
-    arguments = json.dumps(config.label.arguments, sort_keys=True)
-    tasks = []
-    for start, part in zip(starts, parts):
-        if not part.with_suffix(".json").exists():
-            indices = list(range(start, min(start + config.label.chunk, n_frames)))
-            tasks.append(
-                (config.label.teacher, arguments, source, indices, part, config.label.max_force_eV_A)
-            )
-    with progress("label", len(parts)) as show:
-        for made, _ in enumerate(
-            run_processes(_label_part, tasks, config.workers), len(parts) - len(tasks) + 1
-        ):
-            show(made, f"{config.label.chunk} frames each")
-    return parts

@@ -26,6 +26,7 @@ def report(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutp
             sections.distillation(summaries),
             sections.labels(config, summaries),
             sections.charge(config, summaries, upstream),
+            *sections.trained_charge(summaries, upstream),
             sections.training(config, summaries),
             sections.accuracy(config, summaries, upstream),
             sections.crystals(summaries),

@@ -314,6 +314,54 @@ def _trained_on(config: Config, charge: Mapping[str, Any]) -> str:
     )
 
 
+def trained_charge(summaries: Summaries, upstream: Mapping[str, Path]) -> list[Section]:
+    """Show the trained sweep beside the optima of those without training; nothing if none was asked for."""
+    s = summaries["trained_sweep"]
+    if not s:
+        return []
+    panels = {
+        f"{name} MAE ({unit})": {curve: (s["q"], errors[quantity]) for curve, errors in s["errors"].items()}
+        for quantity, (name, unit) in _QUANTITY.items()
+    }
+    marks = {
+        method: SweepResult.from_json(upstream["qeff"] / f"{method}.json").optimum
+        for method in ("plain", "regressed")
+    }
+    optima = Table(
+        ["Least error at", *((f"{name}", "e") for name, _ in _QUANTITY.values())],
+        [[curve, *(at[quantity] for quantity in _QUANTITY)] for curve, at in s["optimum"].items()],
+        note=f"Trained at {', '.join(f'{q:g}' for q in s['q'])} e; without training: "
+        f"plain {marks['plain']:.2f}, regressed {marks['regressed']:.2f} e.",
+    )
+    added = s["retrained"]
+    words = {"held": f"{added['n_held']} tensile frames held out", "test": "test set"}
+    retrained = Table(
+        [f"At {added['q']:g} e", *((f"{name} MAE", unit) for name, unit in _QUANTITY.values())],
+        [
+            [f"{words[use]}, {way} tensile frames in training", *(added[use][way][q] for q in _QUANTITY)]
+            for use in words
+            for way in ("without", "with")
+        ],
+        note=f"{added['n_added']} tensile frames were added, by block of the pull.",
+    )
+    return [
+        Section(
+            "Charge sweep by training",
+            [
+                Figure(
+                    figures.plot_curves(panels, "Charge q (e)", marks=marks),
+                    "Errors of short trainings on the residual at each charge; dotted: the optima of the "
+                    "sweeps without training.",
+                ),
+                optima,
+                retrained,
+            ],
+            "One network a charge, pretrained, transferred and fine-tuned as the hybrid, only shorter. "
+            "Does the cheap protocol find the trained optimum?",
+        )
+    ]
+
+
 def training(config: Config, summaries: Summaries) -> Section:
     """Show validation errors of pretraining and transfer, and the label audit."""
     pretrained, fitted = summaries["pretrain"]["history"], summaries["train"]["history"]
@@ -344,6 +392,7 @@ def training(config: Config, summaries: Summaries) -> Section:
                 "Label audit before training",
                 [f"{audit['n_frames']} frames, {audit['n_duplicates']} duplicates; labels: {counts}"],
             ),
+            *(Note(f"Label audit: {doubt}.", "warning") for doubt in audit["doubts"]),
         ],
         f"Committees of {config.train.members}; bands reach from the least to the greatest member.",
     )

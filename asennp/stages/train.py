@@ -34,9 +34,11 @@ def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
     q = float(read_json(upstream["qeff"] / "charge.json")["q_eff"])
     polarizable = config.train.electrostatics == "pqeq"
     charges = {} if polarizable else {species: sign * q for species, sign in unit_charges(config).items()}
-    labelled = _with_target(config, Store(upstream["label"] / "train").frames())
+    labelled = with_target(config, Store(upstream["label"] / "train").frames())
     found = audit(labelled, require=config.train.direct.needed_labels)
     console.print("label audit: " + found.text().replace("\n", "\n  "), style="dim")
+    for doubt in found.doubts:
+        console.print(f"  label audit: {doubt}", style="yellow")
 
     total, residual = folder / "labels.extxyz", folder / "residual.extxyz"
     if not residual.exists():
@@ -64,7 +66,7 @@ def train(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutpu
                        f"{best:.0f} meV/A", summary)  # fmt: skip
 
 
-def _with_target(config: Config, frames: list[Atoms]) -> list[Atoms]:
+def with_target(config: Config, frames: list[Atoms]) -> list[Atoms]:
     """Choose which energy is learnt; forces belong to the free energy."""
     if config.train.target == "free_energy":
         for frame in frames:

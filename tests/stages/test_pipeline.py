@@ -87,6 +87,27 @@ def test_hybrid_model_is_network_plus_coulomb_at_q_eff(tiny_run: Path) -> None:
     np.testing.assert_allclose(atoms.get_forces(), both.get_property("forces", atoms), atol=1e-9)
 
 
+def test_trained_sweep_measures_every_charge_on_every_set(tiny_run: Path) -> None:
+    """Its table is what its models do on the frames: nothing held out was trained on."""
+    s = read_json(tiny_run / "trained_sweep" / "summary.json")
+    q = read_json(tiny_run / "qeff" / "charge.json")["q_eff"]
+    assert set(s["q"]) == {0.0, 1.0, 2.0, round(q, 3)}
+    assert all(len(values) == len(s["q"]) for by in s["errors"].values() for values in by.values())
+    held = read_frames(tiny_run / "trained_sweep" / "held.extxyz")
+    trained = read_frames(tiny_run / "trained_sweep" / "retrained" / "residual.extxyz")
+    assert s["retrained"]["n_held"] == len(held) > 0
+    assert len(trained) == s["retrained"]["n_added"] + len(Store(tiny_run / "label" / "train").frames())
+    assert not {f.positions.tobytes() for f in held} & {f.positions.tobytes() for f in trained}
+    model = load_model(tiny_run / "trained_sweep" / "q-1.000" / "1" / "model.asennp")
+    assert model.charges == {"Zn": 1.0, "O": -1.0}
+    calculator = HybridNNPCalculator(model)
+    frames = Store(tiny_run / "label" / "tensile").frames()
+    errors = [calculator.get_property("forces", f) - f.arrays["REF_forces"] for f in frames]
+    said = s["errors"]["fine-tuned, unseen tensile"]["forces"][s["q"].index(1.0)]
+    assert 1e3 * np.abs(np.concatenate(errors)).mean() == pytest.approx(said, rel=1e-4)
+    assert "Charge sweep by training" in (tiny_run / "report.html").read_text()
+
+
 def test_refused_labels_are_recorded_not_lost(tiny_run: Path, tmp_path: Path) -> None:
     config = load_config("zno-tiny", {"label.max_force_eV_A": 2.0})
     upstream = {name: tiny_run / name for name in STAGES}
@@ -106,7 +127,7 @@ def test_teacher_that_cannot_label_is_said(tiny_run: Path, tmp_path: Path) -> No
     config = load_config("zno-tiny", {"label.teacher": "no.such:Thing", "label.arguments": {}})
     with pytest.raises(InputError, match=r"cannot load teacher .no\.such:Thing."):
         label(config, tmp_path, upstream)
-    assert not list(tmp_path.glob("parts/*"))
+    assert not (tmp_path / "labels.jsonl").exists()
 
 
 def test_killed_in_every_stage_it_ends_the_same(tiny_run: Path, tmp_path: Path) -> None:
