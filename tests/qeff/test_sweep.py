@@ -9,6 +9,7 @@ import pytest
 from asennp.dataset import read_frames
 from asennp.errors import InputError
 from asennp.qeff import SweepResult, dielectric_estimate, sweep, sweep_by
+from asennp.qeff.sweep import best, errors
 
 REFERENCE = Path(
     os.environ.get("ASENNP_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference")
@@ -125,3 +126,13 @@ def test_regressed_sweep_of_mgo_is_sharp():
     near = sweep(frames, CHARGES, method="regressed", energy_window=0.3, samples=8)
     assert near.n_frames == 247 and near.optimum == pytest.approx(0.98, abs=0.08)
     assert near.mae.min() < 0.6 * near.mae[0]
+
+
+@pytest.mark.parametrize("q", [np.arange(0.0, 2.005, 0.01), np.linspace(-1.5, 1.5, 31), np.array([0.0, 3.0])])
+def test_the_best_charge_is_found_without_trying_all(q):
+    rng = np.random.default_rng(2)
+    for scale in (0.0, 0.3, 1.0, 2.5):
+        values = rng.normal(size=(200, 2))
+        values[:, 0] = scale**2 * values[:, 1] + 0.3 * rng.normal(size=200)
+        assert best(values, q) == np.argmin(errors(values, q))
+    assert best(np.array([[1.0, 0.0], [2.0, 0.0]]), q) == 0
