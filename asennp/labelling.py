@@ -23,7 +23,7 @@ from asennp.calculators.named import make_calculator
 from asennp.dataset import attach_labels
 from asennp.dataset.frames import frames_text
 from asennp.errors import InputError
-from asennp.files import append_jsonl, read_jsonl
+from asennp.files import append_jsonl, json_default, read_jsonl
 from asennp.processes import run_processes
 from asennp.progress import progress
 
@@ -90,7 +90,7 @@ def label_frames(
     calculations = Path(given.pop("directory", None) or folder / "calculations")
     make_calculator(teacher, given)  # an unknown or absent teacher is bad input: say so before any process
     bare = [bare_copy(frame) for frame in frames]
-    text = json.dumps(given, sort_keys=True)
+    text = json.dumps(given, sort_keys=True, default=json_default)
     key = {
         "frames_sha256": sha256(frames_text(bare).encode()).hexdigest(),
         "teacher": teacher,

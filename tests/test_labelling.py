@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,3 +136,29 @@ def test_a_large_force_is_a_failure(frames, tmp_path) -> None:
     found = label_frames(frames, "ase.calculators.lj:LennardJones", LJ, folder=tmp_path, max_force=1e-3)
     assert not found.frames and "exceeds max_force_eV_A" in found.failed[0]["error"]
     assert json.loads((tmp_path / "labels.jsonl").read_text().splitlines()[1])["seconds"] > 0
+
+
+@pytest.mark.espresso
+def test_programs_side_by_side_work_in_folders_of_their_own(tmp_path) -> None:
+    """pw.x twice at once: each frame's input and output stay, the scratch is clean, E is not F."""
+    pseudo = Path("/usr/share/espresso/pseudo")
+    if shutil.which("pw.x") is None or not (pseudo / "Al.pz-vbc.UPF").is_file():
+        pytest.skip("no pw.x with its Al.pz-vbc.UPF (apt-get install quantum-espresso)")
+    frames = [bulk("Al", "fcc", a=a) for a in (4.0, 4.1)]
+    system = {"ecutwfc": 12.0, "ecutrho": 48.0, "degauss": 0.05, "vdw_corr": "none"}
+    arguments = {
+        "pseudo_dir": pseudo,
+        "pseudopotentials": {"Al": "Al.pz-vbc.UPF"},
+        "input_data": {"system": system},
+        "kpts": [2, 2, 2],
+        "scratch": tmp_path / "scratch",
+    }
+    found = label_frames(frames, "espresso", arguments, folder=tmp_path)
+    assert not found.failed
+    energies = [frame.info["REF_energy"] for frame in found.frames]
+    assert energies[0] != energies[1]
+    for k, frame in enumerate(found.frames):
+        assert frame.info["REF_free_energy"] < frame.info["REF_energy"]
+        place = tmp_path / "calculations" / f"{k:05d}"
+        assert {"espresso-0.pwi", "espresso-0.pwo"} <= {file.name for file in place.iterdir()}
+    assert not any((tmp_path / "scratch").iterdir())

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import math
+import os
 import shlex
 import shutil
 import signal
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +311,7 @@ class EspressoLabeler(Calculator):
                 stderr=subprocess.STDOUT,
                 # a Ctrl-C at the terminal is for us alone: pw.x gets to know by its EXIT file
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=partial(_end_with_parent, os.getpid()),
             )
             try:
                 process.wait(self.time_limit_s)
@@ -408,10 +410,12 @@ def _check_command(command: str) -> list[str]:
     return words
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Let Linux end pw.x when this process is killed: no orphan writes where the next run works."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # killed before it could be told
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _stop(process: "subprocess.Popen[bytes]", scratch: Path) -> None:
