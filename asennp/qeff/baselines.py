@@ -81,19 +81,7 @@ def compare_charges(
     data = sweep_data(frames, settings)
     frames = data.frames
     charges = {name: [_charges(frame, model, name) for frame in frames] for name, model in models.items()}
-    index = {id(frame): k for k, frame in enumerate(frames)}
-
-    def term(name: str) -> CoulombTerm:
-        solver = Ewald(data.accuracy)
-
-        def evaluate(frame: Atoms) -> tuple[float, np.ndarray]:
-            q = charges[name][index[id(frame)]]
-            energies, forces, _ = solver.compute(frame.positions, frame.cell.array, q, frame.pbc)
-            return float(energies.sum()), forces
-
-        return evaluate
-
-    rows = data.rows([term(name) for name in charges], regressed)
+    rows = data.rows([_coulomb(data, q) for q in charges.values()], regressed)
     names = ["none", *charges]
 
     def left(values: np.ndarray) -> np.ndarray:
@@ -114,6 +102,16 @@ def compare_charges(
         for name, q in charges.items()
     }
     return ChargeComparison(data.on, names, left(rows.centred()), after, means, len(frames))
+
+
+def _coulomb(data: SweepData, charges: Sequence[np.ndarray]) -> CoulombTerm:
+    """Return the Coulomb term for charges of each frame's atoms."""
+    solver = Ewald(data.accuracy)
+    term = []
+    for frame, q in zip(data.frames, charges, strict=True):
+        energies, forces, _ = solver.compute(frame.positions, frame.cell.array, q, frame.pbc)
+        term.append((float(energies.sum()), forces))
+    return term
 
 
 def _charges(frame: Atoms, model: Any, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from asennp.errors import InputError
 from asennp.qeff.rows import SweepData, SweepSettings, regressed_residuals, sweep_data
-from asennp.qeff.sweep import Method, coulomb_term, interval_of
+from asennp.qeff.sweep import Method, interval_of
 from asennp.results import Result
 
 #: Scales of the formal charges from which the search for the best charges starts.
@@ -84,10 +84,7 @@ def fit_charges(
     basis = _neutral_basis(data.frames, formal)
     d = len(basis)
     pairs = [(k, k) for k in range(d)] + list(combinations(range(d), 2))
-    terms = [
-        coulomb_term(dict(zip(formal, basis[k] if k == l else basis[k] + basis[l])), data.accuracy)
-        for k, l in pairs
-    ]
+    terms = [data.coulomb(dict(zip(formal, basis[k] if k == l else basis[k] + basis[l]))) for k, l in pairs]
     rows = data.rows(terms, method == "regressed")
     # E(e_k + e_l) - E(e_k) - E(e_l) is the mixed term
     for column, (k, l) in enumerate(pairs, start=1):

@@ -1,7 +1,7 @@
 """What is compared: labels and Coulomb terms as columns of numbers, and a local linear model of them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,14 +11,15 @@ import numpy as np
 from ase import Atoms
 from scipy.linalg import cho_factor, cho_solve
 
+from asennp.calculators.coulomb import CoulombCalculator
 from asennp.dataset import require_labels, split
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings, compute_aev, compute_descriptor
 
 #: What the sweeps can be made on.
 Quantity = Literal["energy", "forces"]
-#: Energy and forces of one frame for one choice of charges.
-CoulombTerm = Callable[[Atoms], tuple[float, np.ndarray]]
+#: Coulomb energy (eV) and forces (eV/Å) of each frame for one choice of charges.
+CoulombTerm = list[tuple[float, np.ndarray]]
 
 #: Ridge penalties among which cross-validation chooses (features standardised).
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -123,6 +124,7 @@ class SweepData:
             raise InputError("too few frames", where="sweep", expected="at least 10", got=len(self.frames))
         self.on, self.accuracy, self.n_threads, self.seed = on, accuracy, n_threads, seed
         self.aev = default_aev(self.frames) if aev is None else aev
+        self._coulomb: dict[tuple[tuple[str, float], ...], CoulombTerm] = {}
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -131,23 +133,33 @@ class SweepData:
             return summed_features(self.frames, self.aev, self.n_threads)
         return np.concatenate(_map(partial(force_features, aev=self.aev), self.frames, self.n_threads))
 
+    def coulomb(self, charges: Mapping[str, float]) -> CoulombTerm:
+        """Return the Coulomb term for charges of the species (e), kept for the next who asks."""
+        key = tuple(sorted(charges.items()))
+        if key not in self._coulomb:
+            calculator = CoulombCalculator(dict(charges), accuracy=self.accuracy)
+            found = self._coulomb[key] = []
+            for frame in self.frames:
+                calculator.calculate(frame)
+                found.append((calculator.results["energy"], calculator.results["forces"]))
+        return self._coulomb[key]
+
     def rows(self, terms: Sequence[CoulombTerm], regressed: bool) -> Rows:
         """Gather labels, Coulomb terms and, if asked for, features.
 
         Parameters
         ----------
         terms
-            Each gives the energy (eV) and forces (eV/Å) of a frame for one choice of charges.
+            One for each choice of charges (`coulomb`).
         regressed
             Whether features are wanted.
         """
-        frames = self.frames
-        found = [[term(frame) for term in terms] for frame in frames]
+        frames, found = self.frames, list(zip(*terms, strict=True))
         features = self.features if regressed else None
         if self.on == "energy":
             sizes = np.array([len(frame) for frame in frames], dtype=float)
             label = np.array([frame.info["REF_energy"] for frame in frames])
-            coulomb = np.array([[energy for energy, _ in one] for one in found]).reshape(len(frames), -1)
+            coulomb = np.array([[energy for energy, _ in one] for one in found])
             group = np.unique([f.get_chemical_formula() for f in frames], return_inverse=True)[1]
             values = np.column_stack([label, coulomb]) / sizes[:, None]
             return Rows(values, features, frame=np.arange(len(frames)), group=group)

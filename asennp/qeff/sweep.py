@@ -8,9 +8,8 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from ase import Atoms
 
-from asennp.calculators.coulomb import CoulombCalculator
 from asennp.errors import InputError
-from asennp.qeff.rows import CoulombTerm, Rows, SweepData, SweepSettings, regressed_residuals, sweep_data
+from asennp.qeff.rows import Rows, SweepData, SweepSettings, regressed_residuals, sweep_data
 from asennp.results import Result
 
 Method = Literal["plain", "regressed"]
@@ -119,7 +118,7 @@ def sweep(
     if q.ndim != 1 or len(q) < 2 or np.any(np.diff(q) <= 0):
         raise InputError("charges must increase", where="q", got=q)
     data = sweep_data(frames, settings)
-    rows = data.rows([coulomb_term(charges, data.accuracy)], method == "regressed")
+    rows = data.rows([data.coulomb(charges)], method == "regressed")
     if method == "plain":
         mae, optima = _bootstrap(rows, q, samples or 300, np.random.default_rng(data.seed))
         penalties: tuple[float, ...] = ()
@@ -162,17 +161,6 @@ def sweep_by(
         if len(chosen) >= 10:
             results[name] = sweep(chosen, charges, **settings)
     return results
-
-
-def coulomb_term(charges: Mapping[str, float], accuracy: float) -> CoulombTerm:
-    """Return the function that gives a frame's Coulomb energy (eV) and forces (eV/Å) for these charges."""
-    calculator = CoulombCalculator(dict(charges), accuracy=accuracy)
-
-    def term(frame: Atoms) -> tuple[float, np.ndarray]:
-        calculator.calculate(frame)
-        return calculator.results["energy"], calculator.results["forces"]
-
-    return term
 
 
 def errors(values: np.ndarray, q: np.ndarray) -> np.ndarray:

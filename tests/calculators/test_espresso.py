@@ -174,9 +174,10 @@ def test_a_killed_labeler_takes_pw_along(reference: Path, pw: None, tmp_path: Pa
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 300
-    while not (tmp_path / "espresso-0.pwo").exists() and time.monotonic() < deadline:
+    children: list[str] = []
+    while not children and time.monotonic() < deadline:
         time.sleep(0.1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert children

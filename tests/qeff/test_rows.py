@@ -3,7 +3,6 @@
 import numpy as np
 
 from asennp.qeff.rows import SweepData, force_features, regressed_residuals, summed_features
-from asennp.qeff.sweep import coulomb_term
 
 
 def test_force_features_are_minus_the_gradient_of_the_summed_ones(make_frames, aev):
@@ -26,7 +25,7 @@ def test_a_local_energy_is_explained_and_a_long_ranged_one_is_not(make_frames, a
     for frame, features in zip(frames, summed_features(frames, aev)):
         frame.info["REF_energy"] = float(features @ weights) * len(frame)
     data = SweepData(frames, aev=aev)
-    rows = data.rows([coulomb_term({"Mg": 1, "O": -1}, 1e-6)], regressed=True)
+    rows = data.rows([data.coulomb({"Mg": 1, "O": -1})], regressed=True)
     (train, test), *_ = data.splits(1)
     rest, penalty = regressed_residuals(rows, train, test, lambda values: float(np.abs(values[:, 0]).mean()))
     before = np.abs(rows.centred(test)).mean(axis=0)
