@@ -125,7 +125,9 @@ def start_walker(config: Config, name: str, index: int, folder: Path, calculator
 
 def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
     """Run one walker (in a process of its own) and write what it covered."""
-    settings = config.sample
+    settings, summary = config.sample, folder / "walker.json"
+    if summary.exists() and read_json(summary)["steps"] == settings.steps_of(name):
+        return  # done before the stage was stopped
     folder.mkdir(parents=True, exist_ok=True)
     restart, guard = folder / "restart.npz", folder / "guard.json"
     calculator = empirical(config)
@@ -144,7 +146,7 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
         made(dyn.nsteps)
     if isinstance(dyn.bias, WangLandauBias):
         dyn.bias.save(folder / "bias.npz")
-    write_json(folder / "walker.json", describe_walker(config, name, dyn, folder, calculator.guard_count))
+    write_json(summary, describe_walker(config, name, dyn, folder, calculator.guard_count))
 
 
 def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_count: int) -> dict[str, Any]:

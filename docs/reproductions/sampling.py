@@ -96,6 +96,9 @@ def main(folder: Path, place: Path, pools: bool) -> None:
     place.mkdir(parents=True, exist_ok=True)
     kept = {}
     for name in config.sample.walkers:
+        if not (folder / "sample" / name / "walker.json").is_file():
+            print(f"{name}: not finished")
+            continue
         kept[f"zno-{name.lower()}"] = thinned(describe(config, name, folder / "sample" / name, place))
     if (folder / "tensile" / "frames.extxyz").is_file():
         pull = pulled_frames(folder / "tensile")
@@ -105,7 +108,7 @@ def main(folder: Path, place: Path, pools: bool) -> None:
         kept["zno-tensile"] = thinned(pull)
     if pools:
         home, described = Path(__file__).parents[2] / "data" / "pools", {}
-        for name in ("zno-sc", "zno-fcc", "zno-tensile"):
+        for name in (n for n in ("zno-sc", "zno-fcc", "zno-tensile") if n in kept):
             path = write_pool(home / f"{name}.npz", kept[name])
             stage = "tensile" if name == "zno-tensile" else "sample"
             described[name] = {
