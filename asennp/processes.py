@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -73,9 +74,20 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ignore Ctrl-C, which a terminal sends to every process: the parent ends its workers."""
+def _live_and_die_with_the_parent() -> None:
+    """Ignore Ctrl-C, which a terminal sends to every process: the parent ends its workers, killed or not.
+
+    A worker that outlived its parent would write on while the same command, given again, starts another.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -88,7 +100,7 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         A process was killed, for example because memory ran out.
     """
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_the_parent
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_and_die_with_the_parent
     )
     try:
         with _one_thread():  # processes are started when calls come in, so as long as the pool is open

@@ -4,6 +4,9 @@ import os
 import runpy
 import signal
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,32 @@ def test_killed_worker_is_named_with_its_folder_not_a_hang(tmp_path: Path) -> No
 def test_killed_worker_of_an_open_pool() -> None:
     with pytest.raises(WorkerKilled, match="SIGKILL"), process_pool(1) as pool:
         pool.submit(signal.raise_signal, signal.SIGKILL).result()
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    beat = tmp_path / "beat"
+    worker = tmp_path / "beats.py"
+    worker.write_text(
+        f"import pathlib, time\nwhile True:\n    pathlib.Path({str(beat)!r}).write_text(str(time.time()))\n"
+        "    time.sleep(0.05)\n"
+    )
+    parent = tmp_path / "parent.py"
+    parent.write_text(
+        "import runpy\nfrom asennp.processes import run_processes\n"
+        f"if __name__ == '__main__':\n    list(run_processes(runpy.run_path, [({str(worker)!r},)]))\n"
+    )
+    process = subprocess.Popen([sys.executable, parent], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(beat.exists)
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: time.time() - float(beat.read_text() or "inf") > 1.0)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until a condition holds; fail if it does not."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
