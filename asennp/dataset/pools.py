@@ -84,7 +84,7 @@ def load_pool(source: str | Path) -> list[Atoms]:
         if sha256_file(path) != expected:
             raise InputError("the pool was altered", where=path, expected=expected, got=sha256_file(path))
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         numbers, pbc, cells, positions = (arrays[k] for k in ("numbers", "pbc", "cells", "positions"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

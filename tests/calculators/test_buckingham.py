@@ -2,18 +2,17 @@
 
 import json
 import os
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
 from asennp import BuckinghamCoulomb, CoulombCalculator
 from asennp.calculators.potential import inner_maximum, load_potential
+from asennp.config import load_config, preset_names
 from asennp.errors import InputError
 from asennp.structures import build_phase
 
@@ -204,8 +203,7 @@ def test_guard_continues_the_curve_upwards(symbols, potential):
 
 def test_guard_is_off_unless_asked_for_and_on_in_presets():
     assert BuckinghamCoulomb().parameters["guard"] is False
-    presets = list(resources.files("asennp.data").joinpath("presets").iterdir())
-    guards = {p.name: yaml.safe_load(p.read_text()).get("potential", {}).get("guard") for p in presets}
+    guards = {name: load_config(name).potential.guard for name in preset_names()}
     assert set(guards.values()) == {True}, guards
 
 
