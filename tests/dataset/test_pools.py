@@ -51,4 +51,4 @@ def test_shipped_pools_are_whole(name: str) -> None:
     assert pool[0].get_chemical_formula() == described["formula"]
     assert set(described) == {"sha256", "frames", "formula", "source", "command"}
     volumes = np.array([frame.cell.volume for frame in pool]) / len(pool[0])
-    assert 8.0 < volumes.min() < volumes.max() < 25.0
+    assert 8.0 < volumes.min() < volumes.max() < 30.0  # the hottest melts reach 26 Å^3 an atom
