@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from asennp.electrostatics.gaussian_mesh import MeshSettings, MeshSum
-from asennp.errors import InputError
+from asennp.electrostatics.splitting import refuse_foreign
 
 #: Accuracy of the sum by which Newton's steps are found, and the orders of its splines.
 ROUGH = 1e-2, (6,)
@@ -72,14 +72,7 @@ class Meshes:
         self.release()
         if state is None:
             return
-        if state["method"] != "pqeq" or state["accuracy"] != self.accuracy:
-            raise InputError(
-                "the Coulomb sum to go on with is another one",
-                where="calculator",
-                expected=f"method {state['method']!r}, accuracy {state['accuracy']:g}",
-                got=f"method 'pqeq', accuracy {self.accuracy:g}",
-                do="give the calculator of the run, or start a new run from its last frame",
-            )
+        refuse_foreign(state, "pqeq", self.accuracy)
         self._hold(
             int(state["n_atoms"]),
             [MeshSettings(int(values["order"]), tuple(values["mesh"])) for values in state["settings"]],

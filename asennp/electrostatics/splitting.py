@@ -20,6 +20,20 @@ _SETTINGS = {"ewald": EwaldSettings, "pme": PMESettings, "torch-pme": TorchSetti
 CoulombSum = Ewald | PME | TorchSum
 
 
+def refuse_foreign(state: dict[str, Any], method: str, accuracy: float, anything: str | None = None) -> None:
+    """Raise InputError if a held sum was made by another method than this (or `anything`), or accuracy."""
+    if method in (state["method"], anything) and accuracy == state["accuracy"]:
+        return
+    other = "" if anything is None else f" or {anything!r}"
+    raise InputError(
+        "the Coulomb sum to go on with is another one",
+        where="calculator",
+        expected=f"method {state['method']!r}{other}, accuracy {state['accuracy']:g}",
+        got=f"method {method!r}, accuracy {accuracy:g}",
+        do="give the calculator of the run, or start a new run from its last frame",
+    )
+
+
 class Splitting:
     """The Coulomb sum of a calculator.
 
@@ -122,14 +136,7 @@ class Splitting:
         self.release()
         if state is None:
             return
-        if self.method not in ("auto", state["method"]) or self.accuracy != state["accuracy"]:
-            raise InputError(
-                "the Coulomb sum to go on with is another one",
-                where="calculator",
-                expected=f"method {state['method']!r} or 'auto', accuracy {state['accuracy']:g}",
-                got=f"method {self.method!r}, accuracy {self.accuracy:g}",
-                do="give the calculator of the run, or start a new run from its last frame",
-            )
+        refuse_foreign(state, self.method, self.accuracy, anything="auto")
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in state["settings"].items()}
         self._held, self._held_atoms = self._make(state["method"]), int(state["n_atoms"])
         self._held.held = _SETTINGS[state["method"]](**settings)
