@@ -1,5 +1,8 @@
 """MOMT: exact forces, conservation, ensemble averages with negative controls, bad input."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -14,9 +17,12 @@ from ase.md.velocitydistribution import Stationary
 from asennp import BuckinghamCoulomb
 from asennp.errors import InputError
 from asennp.md.bias import LinearBias, WangLandauBias
-from asennp.md.momt import MOMT, Point
+from asennp.md.momt import MOMT
 from asennp.order import ReciprocalOrder, VolumeOrder
 from asennp.units import KB
+
+sys.path.insert(0, str(Path(__file__).parent))
+from wrong_builds import AlphaOnKinetic, GammaDropped, PressureUnscaled
 
 T0, P0 = 300.0, 0.5 * units.GPa
 DAMPING = {"tdamp": 200 * units.fs, "pdamp": 400 * units.fs}
@@ -174,24 +180,6 @@ def test_fixed_cell(fluid) -> None:  # type: ignore[no-untyped-def]
 # ensemble truths -------------------------------------------------------------------------------------
 
 LAMBDA = 1.5
-
-
-class AlphaOnKinetic(MOMT):
-    def __init__(self, *args: object, **settings: object) -> None:
-        super().__init__(*args, **settings)  # type: ignore[arg-type]
-        cell = self.integrator.cell
-        right = cell.piston_force
-        cell.piston_force = lambda virial, flux: right(virial, self.point.alpha * flux)
-
-
-class PressureUnscaled(MOMT):
-    def _virial(self, point: Point) -> np.ndarray:
-        return super()._virial(point) + np.eye(3) * point.volume * (point.alpha - 1.0) * self.pressure_au
-
-
-class GammaDropped(MOMT):
-    def _forces(self, point: Point) -> np.ndarray:
-        return point.alpha * point.evaluation.forces
 
 
 def run(

@@ -6,6 +6,7 @@ fixed, so a failure is a change of the code.
 """
 
 import math
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,16 @@ from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 
 from asennp.md.bias import WangLandauBias
-from asennp.md.momt import MOMT, Point
+from asennp.md.momt import MOMT
 from asennp.md.partial_enthalpy import Bias, BiasValue, LinearBias
 from asennp.md.samples import BiasedSamples
 from asennp.md.thermodynamics import compute_density_of_states, compute_heat_capacity
 from asennp.md.walkers import run_walkers
 from asennp.order import ReciprocalOrder, VolumeOrder
 from asennp.units import KB
+
+sys.path.insert(0, str(Path(__file__).parent))
+from wrong_builds import AlphaOnKinetic, GammaDropped, PressureUnscaled
 
 T0 = 300.0
 KT0 = KB * T0
@@ -82,34 +86,6 @@ def crystal() -> Atoms:
     atoms = Atoms("He8", scaled_positions=sites, cell=[edge] * 3, pbc=True)
     atoms.calc = BreathingCrystal(sites)
     return atoms
-
-
-class AlphaOnKinetic(MOMT):
-    """The wrong build: alpha multiplies the kinetic term of the piston too."""
-
-    def __init__(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-        super().__init__(*args, **kwargs)
-        cell = self.integrator.cell
-        right = cell.piston_force
-        cell.piston_force = lambda virial, flux: right(virial, self.point.alpha * flux)
-
-
-class PressureUnscaled(MOMT):
-    """The wrong build: the external pressure is not multiplied by alpha."""
-
-    def _virial(self, point: Point) -> np.ndarray:
-        return super()._virial(point) + np.eye(3) * point.volume * (point.alpha - 1.0) * self.pressure_au
-
-
-class GammaDropped(MOMT):
-    """The wrong build: no force from the order parameters."""
-
-    def _forces(self, point: Point) -> np.ndarray:
-        return point.alpha * point.evaluation.forces
-
-    def _virial(self, point: Point) -> np.ndarray:
-        point.gammas = tuple(0.0 for _ in point.gammas)
-        return super()._virial(point)
 
 
 def sample(
