@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -102,8 +103,8 @@ def load_pool(source: str | Path) -> list[Atoms]:
     ]
 
 
-def describe_pools() -> dict[str, dict[str, str]]:
-    """Return what is known of the shipped pools: SHA-256, source, and the command that makes each again."""
+def describe_pools() -> dict[str, dict[str, Any]]:
+    """Return what is known of each shipped pool: SHA-256, frames, formula, source, and the command for it."""
     text = (resources.files("asennp.data") / "pools" / "pools.yaml").read_text()
-    described: dict[str, dict[str, str]] = yaml.safe_load(text)
+    described: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return described

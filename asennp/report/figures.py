@@ -10,7 +10,13 @@ from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_p
 from asennp.report.phonons import plot_phonons, plot_quasiharmonic, plot_thermal
 from asennp.report.sampling import plot_map, plot_phases, plot_walkers
 from asennp.report.structures import plot_structures
-from asennp.report.thermodynamics import plot_bias, plot_free_energy, plot_heat_capacity, plot_populations
+from asennp.report.thermodynamics import (
+    plot_bias,
+    plot_free_energy,
+    plot_heat_capacity,
+    plot_populations,
+    project_bias,
+)
 from asennp.report.transition import plot_fixed_cell, plot_ladders, plot_runs, plot_speed
 from asennp.report.transport import plot_diffusion, plot_msd, plot_rdf
 
@@ -48,4 +54,5 @@ __all__ = [
     "plot_sweeps",
     "plot_thermal",
     "plot_walkers",
+    "project_bias",
 ]

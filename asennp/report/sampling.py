@@ -92,6 +92,36 @@ def plot_walkers(
     return figure
 
 
+def draw_map(
+    figure: Any,
+    row: Sequence[Any],
+    edges: tuple[ArrayLike, ArrayLike],
+    visits: ArrayLike,
+    surface: ArrayLike,
+    labels: Sequence[str],
+) -> None:
+    """Draw visits and dH of two axes of a mesh on two axes of a figure; nodes never visited stay empty."""
+    from matplotlib.colors import LogNorm
+
+    visits = np.asarray(visits, float)
+    empty = visits == 0
+    for ax, values, norm, title in (
+        (row[0], visits, LogNorm(1, max(visits.max(), 2)), "Visits"),
+        (row[1], np.asarray(surface, float), None, "Partial enthalpy dH (eV)"),
+    ):
+        mesh = ax.pcolormesh(
+            *edges, np.ma.masked_where(empty, values).T, cmap=COLOUR_MAP, norm=norm, rasterized=True
+        )
+        bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
+        bar.outline.set_visible(False)
+        if norm is not None:
+            plain_log(bar.ax.yaxis)
+        ax.set_title(title)
+        ax.set_xlabel(labels[0])
+        ax.locator_params(axis="x", nbins=5)
+    row[0].set_ylabel(labels[1])
+
+
 @house_style
 def plot_map(
     enthalpy_edges: ArrayLike,
@@ -113,31 +143,15 @@ def plot_map(
     marks
         {phase: (H, O)} of perfect crystals.
     """
-    from matplotlib.colors import LogNorm
-
-    visits = np.asarray(visits, float)
-    seen = visits > 0
-    x, y = np.asarray(enthalpy_edges), np.asarray(order_edges)
     figure, axes = panels(1, 2, height=3.1, sharex=True, sharey=True)
-    drawn = (
-        (axes[0, 0], np.ma.masked_where(~seen, visits), LogNorm(1, max(visits.max(), 2)), "Visits"),
-        (axes[0, 1], np.ma.masked_where(~seen, np.asarray(surface, float)), None, "Partial enthalpy dH (eV)"),
-    )
-    for ax, values, norm, title in drawn:
-        mesh = ax.pcolormesh(x, y, values.T, cmap=COLOUR_MAP, norm=norm, rasterized=True)
-        bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=28)
-        bar.outline.set_visible(False)
-        if norm is not None:
-            plain_log(bar.ax.yaxis)
-        ax.set_title(title)
-        ax.set_xlabel(enthalpy_label)
-        ax.locator_params(axis="x", nbins=5)
+    labels = (enthalpy_label, order_label)
+    draw_map(figure, axes[0], (enthalpy_edges, order_edges), visits, surface, labels)
+    for ax in axes[0]:
         for name, (h, o) in (marks or {}).items():
             ax.plot([h], [o], marker="D", markersize=4.5, color=MUTED, markeredgecolor=PAPER)
             ax.annotate(
                 name, (h, o), xytext=(6, 4), textcoords="offset points", color=MUTED, fontsize=7.0, bbox=HALO
             )
-    axes[0, 0].set_ylabel(order_label)
     return figure
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from asennp.md.bias import WangLandauBias
 from asennp.md.coexistence import PhaseResult, TransitionTemperatureResult
 from asennp.md.thermodynamics import FreeEnergyResult, HeatCapacityResult
+from asennp.report.sampling import draw_map
 from asennp.report.style import (
     BLUE,
-    COLOUR_MAP,
     FULL,
     INK,
     MUTED,
@@ -19,7 +19,6 @@ from asennp.report.style import (
     house_style,
     legend,
     panels,
-    plain_log,
 )
 from asennp.units import KB
 
@@ -34,9 +33,7 @@ def project_bias(bias: WangLandauBias, first: int, second: int) -> tuple[np.ndar
     others = tuple(k for k in range(len(bias.axes)) if k not in (first, second))
     visits = bias.state.visits.sum(axis=others)
     surface = np.where(bias.state.visits > 0, bias.state.coefficients, -np.inf)
-    top = surface.max()
-    with np.errstate(divide="ignore"):
-        shift = top + kT * np.log(np.exp((surface - top) / kT).sum(axis=others))
+    shift = kT * np.logaddexp.reduce(surface / kT, axis=others)
     return (visits, shift) if first < second else (visits.T, shift.T)
 
 
@@ -51,31 +48,14 @@ def plot_bias(bias: WangLandauBias, labels: Sequence[str] | None = None) -> Any:
     labels
         Of the axes; their names if not given.
     """
-    from matplotlib.colors import LogNorm
-
     names = list(labels or [axis.name for axis in bias.axes])
     if len(bias.axes) == 1:
         return _plot_curve(bias, names[0])
     pairs = list(combinations(range(len(bias.axes)), 2))
     figure, axes = panels(len(pairs), 2, width=FULL, height=2.7 * len(pairs))
     for row, (first, second) in zip(axes, pairs):
-        visits, shift = project_bias(bias, first, second)
-        empty = visits == 0
-        for ax, values, norm, title in (
-            (row[0], visits, LogNorm(1, max(int(visits.max()), 2)), "Visits"),
-            (row[1], shift, None, "Partial enthalpy dH (eV)"),
-        ):
-            mesh = ax.pcolormesh(
-                bias.axes[first].edges, bias.axes[second].edges, np.ma.masked_where(empty, values).T,
-                cmap=COLOUR_MAP, norm=norm, rasterized=True,
-            )  # fmt: skip
-            bar = figure.colorbar(mesh, ax=ax, pad=0.02, aspect=24)
-            bar.outline.set_visible(False)
-            if norm is not None:
-                plain_log(bar.ax.yaxis)
-            ax.set_title(title)
-            ax.set_xlabel(names[first])
-            ax.set_ylabel(names[second])
+        edges = bias.axes[first].edges, bias.axes[second].edges
+        draw_map(figure, row, edges, *project_bias(bias, first, second), (names[first], names[second]))
     return figure
 
 

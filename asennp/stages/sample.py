@@ -13,6 +13,7 @@ from asennp.errors import InputError
 from asennp.files import read_json, write_json
 from asennp.md.bias import Bias, WangLandauBias
 from asennp.md.momt import MOMT
+from asennp.md.surface import Axis
 from asennp.order import OrderParameter, ReciprocalOrder, VolumeOrder
 from asennp.phases import classify, classify_frames
 from asennp.processes import run_processes
@@ -77,9 +78,9 @@ def make_bias(config: Config, walker: WalkerConfig) -> WangLandauBias | None:
     )
 
 
-def melt(config: Config, walker: WalkerConfig, atoms: Atoms, rng: np.random.Generator) -> None:
+def melt(config: Config, name: str, atoms: Atoms, rng: np.random.Generator) -> None:
     """Melt a crystal in place and bring it to the temperature and pressure of the run."""
-    settings, heat = config.sample, walker.melt
+    settings, heat = config.sample, config.sample.walkers[name].melt
     assert heat is not None
     timestep, pressure = settings.timestep_fs * units.fs, settings.pressure_bar * units.bar
     atoms.set_cell(atoms.cell.array * heat.expansion ** (1.0 / 3.0), scale_atoms=True)
@@ -90,7 +91,7 @@ def melt(config: Config, walker: WalkerConfig, atoms: Atoms, rng: np.random.Gene
     if found.phase != "disordered":
         raise InputError(
             "the crystal did not melt, or froze again",
-            where="sample.walkers.*.melt",
+            where=f"sample.walkers.{name}.melt",
             expected="at least half of the atoms disordered",
             got={name: round(share, 2) for name, share in found.fractions.items() if share > 0.0},
             do="melt it hotter or longer, or equilibrate for a shorter time",
@@ -105,7 +106,7 @@ def start_walker(config: Config, name: str, index: int, folder: Path, calculator
     orders = walker_orders(walker, atoms)
     atoms.calc = calculator
     if walker.melt is not None:
-        melt(config, walker, atoms, rng)
+        melt(config, name, atoms, rng)
     return MOMT(
         atoms,
         timestep=settings.timestep_fs * units.fs,
@@ -167,7 +168,6 @@ def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_co
         "wang_landau_updates": 0 if dyn.bias is None else dyn.bias.n_updates,
         "frames": len(frames),
         "phases": history.visited(),
-        "start_phase": history.phases[0],
         "orders": {
             star: {"range": [float(values.min()), float(values.max())], "coverage": share}
             for star, values, share in zip(meshes, orders.T, covered)
@@ -184,8 +184,6 @@ def _covered_nodes(
 ) -> np.ndarray:
     """Tell which nodes of an order's mesh were visited: by updates of the bias, without one by frames."""
     if isinstance(bias, WangLandauBias):  # the start itself, before the first update, does not count
-        visits = np.moveaxis(bias.state.visits, axis + 1, 0)
-        return np.asarray(visits.reshape(len(visits), -1).any(axis=1))
-    low, high, n = mesh
-    nearest = np.rint((values - low) / (high - low) * (n - 1))
-    return np.isin(np.arange(n), nearest)
+        others = tuple(k for k in range(len(bias.axes)) if k != axis + 1)
+        return np.asarray(bias.state.visits.any(axis=others))
+    return np.histogram(values, Axis("order", *mesh).edges)[0] > 0

@@ -145,41 +145,29 @@ def _walker_figures(config: Config, name: str, folder: Path) -> list[Block]:
             f"Walker {name}: phases of the atoms along the run.",
         )
     ]
-    crystal_orders = walker_orders(walker, walker_crystal(config, name))
-    for axis, (star, order_of) in enumerate(crystal_orders.items()):
+    start = walker_crystal(config, name)
+    bias = None if walker.enthalpy is None else WangLandauBias.load(folder / "bias.npz")
+    for axis, (star, order_of) in enumerate(walker_orders(walker, start).items()):
         values = orders[:, axis]
-        references = {walker.phase: order_of(walker_crystal(config, name))}
+        references = {walker.phase: order_of(start)}
         blocks.append(
             Figure(
                 figures.plot_walkers([time], [values], [enthalpy], [name], references=references),
                 f"Walker {name}: order parameter {star} and enthalpy along the run.",
             )
         )
-        if walker.enthalpy is not None:
-            state = WangLandauBias.load(folder / "bias.npz").state
-            others = tuple(k for k in range(1, state.visits.ndim) if k != axis + 1)
-            figure = figures.plot_map(
-                _edges(*walker.enthalpy),
-                _edges(*walker.orders[star]),
-                state.visits.sum(axis=others),
-                state.coefficients.max(axis=others),
-                marks={"start": (float(enthalpy[0]), float(values[0]))},
-            )
-            along = ", the largest along the other orders" if others else ""
+        if bias is not None:
+            visits, shift = figures.project_bias(bias, 0, axis + 1)
+            marks = {"start": (float(enthalpy[0]), float(values[0]))}
+            edges = bias.axes[0].edges, bias.axes[axis + 1].edges
             blocks.append(
                 Figure(
-                    figure,
+                    figures.plot_map(*edges, visits, shift, marks=marks),
                     f"Walker {name}: where the Wang-Landau updates fell in {star}, and the partial enthalpy "
-                    f"they built{along}.",
+                    "they built.",
                 )
             )
     return blocks
-
-
-def _edges(low: float, high: float, n: int) -> np.ndarray:
-    """Return the borders of the cells around the nodes of a mesh."""
-    half = 0.5 * (high - low) / (n - 1)
-    return np.linspace(low - half, high + half, n + 1)
 
 
 def distillation(summaries: Summaries) -> Section:

@@ -17,6 +17,7 @@ from asennp.config import Config, load_config
 from asennp.dataset import read_frames, write_pool
 from asennp.files import read_json, sha256_file, write_atomic
 from asennp.md.bias import WangLandauBias
+from asennp.md.surface import Axis
 from asennp.report import figures
 from asennp.stages.tensile import pulled_frames
 
@@ -27,24 +28,8 @@ N_POOL = 4000
 
 def columns(frames: list[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return steps, enthalpies and orders (n, n_orders)."""
-    orders = np.array([np.atleast_1d(frame.info["order"]) for frame in frames])
+    orders = np.array([np.atleast_1d(frame.info.get("order", ())) for frame in frames])
     return *(np.array([frame.info[key] for frame in frames]) for key in ("step", "enthalpy")), orders
-
-
-def nodes_of(values: np.ndarray, mesh: tuple[float, float, int]) -> np.ndarray:
-    """Return the nearest node of a mesh for every value; -1 outside."""
-    low, high, n = mesh
-    nearest = np.rint((values - low) / (high - low) * (n - 1)).astype(int)
-    return np.where((nearest >= 0) & (nearest < n), nearest, -1)
-
-
-def coverage(enthalpy: np.ndarray, order: np.ndarray, meshes: list[tuple[float, float, int]]) -> np.ndarray:
-    """Return how often each node of an (H, O) mesh was visited, (n, m)."""
-    h, o = (nodes_of(v, mesh) for v, mesh in zip((enthalpy, order), meshes))
-    counts = np.zeros((meshes[0][2], meshes[1][2]))
-    inside = (h >= 0) & (o >= 0)
-    np.add.at(counts, (h[inside], o[inside]), 1.0)
-    return counts
 
 
 def describe(config: Config, name: str, folder: Path, place: Path) -> list[Atoms]:
@@ -66,20 +51,14 @@ def describe(config: Config, name: str, folder: Path, place: Path) -> list[Atoms
         beyond = order > REACHED[star]
         when = f"first at step {step[beyond][0]}, in {100 * beyond.mean():.2f} %" if beyond.any() else "never"
         print(f"   {star}: {order.min():.1f} to {order.max():.1f}, beyond {REACHED[star]:g} {when}")
-        h_mesh = walker.enthalpy or config.sample.walkers["SC"].enthalpy
-        assert h_mesh is not None
-        counts = coverage(enthalpy, order, [h_mesh, mesh])
+        axes = Axis("enthalpy", *(walker.enthalpy or config.sample.walkers["SC"].enthalpy)), Axis(star, *mesh)
+        edges = [one.edges for one in axes]
+        counts = np.histogram2d(enthalpy, order, edges)[0]
         print(f"   (H, {star}): {int((counts > 0).sum())} of {counts.size} nodes visited by frames")
         surface = np.zeros_like(counts)
         if walker.enthalpy is not None:
-            state = WangLandauBias.load(folder / "bias.npz").state
-            surface = state.coefficients.max(
-                axis=tuple(k for k in range(1, state.visits.ndim) if k != axis + 1)
-            )
-        edges = [
-            np.linspace(l - 0.5 * (u - l) / (n - 1), u + 0.5 * (u - l) / (n - 1), n + 1)
-            for l, u, n in (h_mesh, mesh)
-        ]
+            bias = WangLandauBias.load(folder / "bias.npz")
+            surface = figures.project_bias(bias, 0, axis + 1)[1]
         drawn = figures.plot_map(*edges, counts, surface, order_label=f"Order parameter O ({star})")
         drawn.savefig(place / f"sampling-map-{name.lower()}-{star}.svg")
     return frames
