@@ -113,8 +113,8 @@ def label_frames(
 
 
 def bare_copy(frame: Atoms) -> Atoms:
-    """Return a periodic copy that carries no labels."""
-    return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=True)
+    """Return a copy that carries no labels."""
+    return Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc)
 
 
 @lru_cache(maxsize=1)

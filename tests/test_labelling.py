@@ -63,6 +63,20 @@ def moody(monkeypatch: pytest.MonkeyPatch) -> str:
     return "test_labelling:Moody"
 
 
+def test_a_slab_and_a_cluster_are_labelled_as_they_are(tmp_path: Path) -> None:
+    open_ends = []
+    for pbc in (False, (True, True, False)):
+        frame = bulk("Cu", cubic=True)
+        frame.pbc = pbc
+        open_ends.append(frame)
+    found = label_frames(open_ends, "ase.calculators.lj:LennardJones", LJ, folder=tmp_path, workers=1).frames
+    expected = compute_labels(open_ends, LennardJones(**LJ), ("energy", "forces"))
+    for got, want in zip(found, expected, strict=True):
+        assert got.pbc.tolist() == want.pbc.tolist()
+        assert got.info["REF_energy"] == pytest.approx(want.info["REF_energy"], abs=1e-12)
+    assert found[0].info["REF_energy"] > found[1].info["REF_energy"] + 0.1
+
+
 def test_labels_are_the_teachers_and_failures_are_recorded(frames, moody, tmp_path) -> None:
     found = label_frames(frames, moody, LJ, folder=tmp_path)
     assert [frame.info["frame"] for frame in found.frames] == [0, 1, 2, 3, 5, 6, 7, 8]
