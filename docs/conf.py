@@ -12,4 +12,5 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 html_theme = "alabaster"
 html_title = f"asennp {release}"
-suppress_warnings = ["docutils"]
+# ref.python: a plain name in a docstring (bias, nodes) that more than one class has as a field links nowhere
+suppress_warnings = ["docutils", "ref.python"]
