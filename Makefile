@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with Python >= 3.11 and make:
-#   make demo   install into .venv and run the main job (about ten minutes on two cores)
+#   make demo   install into .venv and run the main job (eight to twenty minutes on two cores)
 #   make test   install into .venv and run the checks and the test suite
 PYTHON ?= python3
 VENV   ?= .venv
