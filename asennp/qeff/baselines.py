@@ -89,13 +89,11 @@ def compare_charges(
 
     after = np.full(len(names), np.nan)
     if regressed:
-        after = np.mean(
-            [
-                left(regressed_residuals(rows, train, test, lambda values: float(left(values).mean()))[0])
-                for train, test in data.splits(n_splits)
-            ],
-            axis=0,
+        divisions = data.splits(n_splits)
+        found = regressed_residuals(
+            rows, divisions, lambda values: float(left(values).mean()), data.n_threads
         )
+        after = np.mean([left(rest) for rest, _ in found], axis=0)
     symbols = np.concatenate([frame.get_chemical_symbols() for frame in frames])
     means = {
         name: {s: float(np.concatenate(q)[symbols == s].mean()) for s in sorted(set(symbols.tolist()))}

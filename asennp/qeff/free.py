@@ -109,10 +109,13 @@ def fit_charges(
                 best(rows.centred(np.concatenate([order[starts[f] : starts[f + 1]] for f in drawn])))
             )
     else:
-        rests = [
-            regressed_residuals(rows, train, test, lambda values: _error(values, best(values), pairs))[0]
-            for train, test in data.splits(samples or 16)
-        ]
+        found = regressed_residuals(
+            rows,
+            data.splits(samples or 16),
+            lambda values: _error(values, best(values), pairs),
+            data.n_threads,
+        )
+        rests = [rest for rest, _ in found]
         optima = [best(rest) for rest in rests]
         optimum = _search(lambda free: float(np.mean([_error(rest, free, pairs) for rest in rests])), start)
         mae = float(np.mean([_error(rest, optimum, pairs) for rest in rests]))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal, TypedDict, get_args
+from typing import Literal, TypedDict, TypeVar, get_args
 
 import numpy as np
 from ase import Atoms
@@ -26,6 +26,11 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 #: Features whose spread is below this part of the widest one's carry noise and are left out.
 _FLAT = 1e-3
 _FOLDS = 4
+#: Frames that one calculator takes; their number, not that of the threads, decides which lists are reused.
+_BLOCK = 32
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +101,7 @@ class SweepData:
     accuracy
         Relative force error of the Coulomb sums.
     n_threads
-        Frames whose features are computed side by side.
+        Threads: frames and divisions of them are taken side by side. Results do not depend on it.
     seed
         Of bootstrap samples and splits.
 
@@ -131,17 +136,15 @@ class SweepData:
         """(n, p) features of the local linear model, a row a compared number."""
         if self.on == "energy":
             return summed_features(self.frames, self.aev, self.n_threads)
-        return np.concatenate(_map(partial(force_features, aev=self.aev), self.frames, self.n_threads))
+        return np.concatenate(in_threads(partial(force_features, aev=self.aev), self.frames, self.n_threads))
 
     def coulomb(self, charges: Mapping[str, float]) -> CoulombTerm:
         """Return the Coulomb term for charges of the species (e), kept for the next who asks."""
         key = tuple(sorted(charges.items()))
         if key not in self._coulomb:
-            calculator = CoulombCalculator(dict(charges), accuracy=self.accuracy)
-            found = self._coulomb[key] = []
-            for frame in self.frames:
-                calculator.calculate(frame)
-                found.append((calculator.results["energy"], calculator.results["forces"]))
+            blocks = [self.frames[k : k + _BLOCK] for k in range(0, len(self.frames), _BLOCK)]
+            term = partial(_coulomb_term, charges=charges, accuracy=self.accuracy)
+            self._coulomb[key] = [one for block in in_threads(term, blocks, self.n_threads) for one in block]
         return self._coulomb[key]
 
     def rows(self, terms: Sequence[CoulombTerm], regressed: bool) -> Rows:
@@ -212,15 +215,23 @@ def summed_features(
         symbols = np.array(frame.get_chemical_symbols())
         return np.concatenate([every[symbols == s].sum(axis=0) for s in settings.species]) / len(frame)
 
-    return np.array(_map(features, frames, n_threads))
+    return np.array(in_threads(features, frames, n_threads))
 
 
-def _map(
-    function: Callable[[Atoms], np.ndarray], frames: Sequence[Atoms], n_threads: int
-) -> list[np.ndarray]:
-    """Apply a function to frames in threads (the kernels release the GIL)."""
+def in_threads(function: Callable[[T], R], items: Sequence[T], n_threads: int) -> list[R]:
+    """Apply a function to items in threads (kernels, neighbour search and linear algebra release the GIL)."""
     with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(function, frames))
+        return list(pool.map(function, items))
+
+
+def _coulomb_term(frames: Sequence[Atoms], charges: Mapping[str, float], accuracy: float) -> CoulombTerm:
+    """Return energy and forces of each frame for charges of the species."""
+    calculator = CoulombCalculator(dict(charges), accuracy=accuracy)
+    found = []
+    for frame in frames:
+        calculator.calculate(frame)
+        found.append((calculator.results["energy"], calculator.results["forces"]))
+    return found
 
 
 def force_features(frame: Atoms, aev: AEVSettings) -> np.ndarray:
@@ -242,9 +253,12 @@ def force_features(frame: Atoms, aev: AEVSettings) -> np.ndarray:
 
 
 def regressed_residuals(
-    rows: Rows, train: np.ndarray, test: np.ndarray, score: Callable[[np.ndarray], float]
-) -> tuple[np.ndarray, float]:
-    """Return what the linear model leaves of the test frames' values, and the ridge penalty it took.
+    rows: Rows,
+    divisions: Sequence[tuple[np.ndarray, np.ndarray]],
+    score: Callable[[np.ndarray], float],
+    n_threads: int = 1,
+) -> list[tuple[np.ndarray, float]]:
+    """Return, of each division, what the linear model leaves of the test frames' values, and the penalty.
 
     The penalty is chosen by cross-validation within the training frames.
 
@@ -252,18 +266,25 @@ def regressed_residuals(
     ----------
     rows
         With features.
-    train, test
-        Indices of frames.
+    divisions
+        Indices of frames, (train, test): `SweepData.splits`.
     score
         Turns residuals (n, 1 + m) into the error that the penalty should make small.
+    n_threads
+        Divisions taken side by side.
     """
-    scores = np.zeros(len(PENALTIES))
-    for fold in range(_FOLDS):
-        held = np.arange(len(train)) % _FOLDS == fold  # indices are sorted: folds interleave the run
-        scores += [score(rest) for rest in _ridge(rows, train[~held], train[held], PENALTIES)]
-    penalty = PENALTIES[int(np.argmin(scores))]
-    (rest,) = _ridge(rows, train, test, (penalty,))
-    return rest, penalty
+
+    def residuals(division: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, float]:
+        train, test = division
+        scores = np.zeros(len(PENALTIES))
+        for fold in range(_FOLDS):
+            held = np.arange(len(train)) % _FOLDS == fold  # indices are sorted: folds interleave the run
+            scores += [score(rest) for rest in _ridge(rows, train[~held], train[held], PENALTIES)]
+        penalty = PENALTIES[int(np.argmin(scores))]
+        (rest,) = _ridge(rows, train, test, (penalty,))
+        return rest, penalty
+
+    return in_threads(residuals, divisions, n_threads)
 
 
 def _ridge(rows: Rows, train: np.ndarray, test: np.ndarray, penalties: Sequence[float]) -> list[np.ndarray]:

@@ -123,14 +123,14 @@ def sweep(
         mae, optima = _bootstrap(rows, q, samples or 300, np.random.default_rng(data.seed))
         penalties: tuple[float, ...] = ()
     else:
-        curves, chosen = [], []
-        for train, test in data.splits(samples or 16):
-            rest, penalty = regressed_residuals(
-                rows, train, test, lambda values: float(errors(values, q[[best(values, q)]])[0])
-            )
-            curves.append(errors(rest, q))
-            chosen.append(penalty)
-        mae, optima, penalties = np.mean(curves, axis=0), q[np.argmin(curves, axis=1)], tuple(chosen)
+        found = regressed_residuals(
+            rows,
+            data.splits(samples or 16),
+            lambda values: float(errors(values, q[[best(values, q)]])[0]),
+            data.n_threads,
+        )
+        curves, penalties = np.array([errors(rest, q) for rest, _ in found]), tuple(p for _, p in found)
+        mae, optima = curves.mean(axis=0), q[np.argmin(curves, axis=1)]
     return _result(method, data.on, charges, q, mae, optima, len(data.frames), penalties)
 
 

@@ -27,7 +27,9 @@ def test_a_local_energy_is_explained_and_a_long_ranged_one_is_not(make_frames, a
     data = SweepData(frames, aev=aev)
     rows = data.rows([data.coulomb({"Mg": 1, "O": -1})], regressed=True)
     (train, test), *_ = data.splits(1)
-    rest, penalty = regressed_residuals(rows, train, test, lambda values: float(np.abs(values[:, 0]).mean()))
+    ((rest, penalty),) = regressed_residuals(
+        rows, [(train, test)], lambda values: float(np.abs(values[:, 0]).mean())
+    )
     before = np.abs(rows.centred(test)).mean(axis=0)
     left = np.abs(rest).mean(axis=0)
     assert left[0] < 0.05 * before[0] and penalty == 1e-3

@@ -41,6 +41,13 @@ def test_the_regressed_sweep_sees_through_a_short_range_energy(make_frames, aev)
     assert np.array_equal(again.mae, regressed.mae) and again.interval == regressed.interval
 
 
+def test_threads_change_nothing(make_frames, aev):
+    frames = make_frames(0.85, 1.0)
+    for method in ("plain", "regressed"):
+        one, three = (sweep(frames, CHARGES, method=method, aev=aev, samples=4, n_threads=n) for n in (1, 3))
+        assert np.array_equal(one.mae, three.mae) and np.array_equal(one.optima, three.optima)
+
+
 def test_frames_without_charge_say_so(make_frames, aev):
     result = sweep(make_frames(0.0, 1.0), CHARGES, method="regressed", aev=aev, samples=6)
     assert result.contains_zero and result.interval[0] == 0.0
