@@ -119,6 +119,15 @@ class WalkerConfig(Section):
     """If set, the walker starts from the melt of this crystal."""
     steps: Count | None = None
     """Length of this walker, if not `sample.steps`."""
+    pool: str | None = None
+    """A pool's name, or its file: frames of a run made before, taken in place of one."""
+
+    @model_validator(mode="after")
+    def _pools_do_not_run(self) -> "WalkerConfig":
+        given = [key for key in ("enthalpy", "melt", "steps") if getattr(self, key) is not None]
+        if self.pool is not None and given:
+            raise ValueError(f"a walker from a pool does not run: leave out {', '.join(given)}")
+        return self
 
 
 class SampleConfig(Section):
@@ -157,6 +166,8 @@ class TensileConfig(Section):
     frame_interval: Count = 100
     labelled: Count
     """Frames labelled by the teacher, evenly spaced along the pull."""
+    pool: str | None = None
+    """A pool's name, or its file: frames of a pull made before, taken in place of one."""
 
 
 class DescriptorConfig(Section):

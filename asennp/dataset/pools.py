@@ -58,18 +58,20 @@ def write_pool(path: str | Path, frames: Sequence[Atoms]) -> Path:
     return write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def load_pool(source: str | Path) -> list[Atoms]:
+def load_pool(source: str | Path, known: Sequence[str] = ()) -> list[Atoms]:
     """Return the frames of a pool; a shipped one is checked against its SHA-256.
 
     Parameters
     ----------
     source
         A name from `shipped_pools`, or the path of a file by `write_pool`.
+    known
+        What frames must know (`Atoms.info`) beside their geometry.
 
     Raises
     ------
     InputError
-        Unknown name, no pool, or a shipped pool that was altered.
+        Unknown name, no pool, a shipped pool that was altered, or one that does not know what is asked.
     """
     shipped = shipped_pools()
     path = shipped.get(str(source), Path(source))
@@ -91,6 +93,14 @@ def load_pool(source: str | Path) -> list[Atoms]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError("not a pool", where=path, got=str(error), do="write it with write_pool") from None
     infos = {k.removeprefix("info_"): v for k, v in arrays.items() if k.startswith("info_")}
+    if missing := [key for key in known if key not in infos]:
+        raise InputError(
+            f"the frames of this pool do not know their {missing[0]}",
+            where=path,
+            expected=", ".join(known),
+            got=", ".join(infos) or "nothing",
+            do="write the pool from frames of a run, with their info",
+        )
     return [
         Atoms(
             numbers,

@@ -12,6 +12,7 @@ from asennp.config import Config
 from asennp.dataset import compute_labels, read_frames, split, write_frames
 from asennp.distill import DistillResult, DistillSettings
 from asennp.distill import distill as distill_pool
+from asennp.files import read_json
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
 from asennp.stages.fits import descriptor
@@ -25,7 +26,7 @@ def distill(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOut
     """Choose training frames from every walker's pool, and test frames from the held-out blocks."""
     names = list(config.sample.walkers)
     settings = config.distill
-    rounds = sum(_n_rounds(config, name, first=name == names[0]) for name in names)
+    rounds = sum(_n_rounds(config, upstream["sample"] / name, first=name == names[0]) for name in names)
     with watch("distill", rounds, [folder / "steps"]):
         for _ in run_processes(_distill_pools, [(config, folder, upstream["sample"])], 1):
             pass
@@ -58,9 +59,9 @@ def distill(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOut
     )
 
 
-def _n_rounds(config: Config, name: str, first: bool) -> int:
-    """Return how many rounds a pool of about the sampled size takes (for the progress bar)."""
-    frames = config.sample.steps_of(name) // config.sample.frame_interval
+def _n_rounds(config: Config, walker: Path, first: bool) -> int:
+    """Return how many rounds a walker's pool takes, nearly (for the progress bar)."""
+    frames = read_json(walker / "walker.json")["frames"]
     pool = round(frames * (1 - config.distill.test_fraction))
     return math.ceil(max(0, pool - (config.distill.initial if first else 0)) / config.distill.chunk) + 1
 

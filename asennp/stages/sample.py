@@ -1,6 +1,6 @@
 """MOMT sampling with the empirical potential: one walker a process, side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms, units
 
 from asennp.config import Config, Star, WalkerConfig
-from asennp.dataset import read_frames
+from asennp.dataset import load_pool, read_frames, write_frames
 from asennp.errors import InputError
 from asennp.files import read_json, write_json
 from asennp.md.bias import Bias, WangLandauBias
@@ -24,10 +24,11 @@ from asennp.structures import orthorhombic
 
 
 def sample(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
-    """Run every walker to its last step, continuing from its last checkpoint."""
+    """Run every walker to its last step, continuing from its last checkpoint; take those that are pools."""
     names = list(config.sample.walkers)
-    steps = [folder / name / "steps" for name in names]
-    total = sum(config.sample.steps_of(name) for name in names)
+    running = [name for name, walker in config.sample.walkers.items() if walker.pool is None]
+    steps = [folder / name / "steps" for name in running]
+    total = sum(config.sample.steps_of(name) for name in running)
     tasks = [(config, name, index, folder / name) for index, name in enumerate(names)]
     with watch("sample", total, steps):
         for _ in run_processes(run_walker, tasks, config.workers):
@@ -127,6 +128,10 @@ def start_walker(config: Config, name: str, index: int, folder: Path, calculator
 def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
     """Run one walker (in a process of its own) and write what it covered."""
     settings, summary = config.sample, folder / "walker.json"
+    pool = settings.walkers[name].pool
+    if pool is not None:
+        take_pool(config, name, pool, folder)
+        return
     if summary.exists() and read_json(summary)["steps"] == settings.steps_of(name):
         return  # done before the stage was stopped
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,12 +152,46 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
         made(dyn.nsteps)
     if isinstance(dyn.bias, WangLandauBias):
         dyn.bias.save(folder / "bias.npz")
-    write_json(summary, describe_walker(config, name, dyn, folder, calculator.guard_count))
+    write_json(
+        summary,
+        {
+            "steps": dyn.nsteps,
+            "wang_landau_updates": 0 if dyn.bias is None else dyn.bias.n_updates,
+            "guard_count": int(calculator.guard_count),
+            **describe_walker(config, name, read_frames(folder / "frames.extxyz"), dyn.bias, folder),
+        },
+    )
 
 
-def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_count: int) -> dict[str, Any]:
-    """Return what a finished walker covered, as plain numbers; write the phases along its way."""
-    frames = read_frames(folder / "frames.extxyz")
+def take_pool(config: Config, name: str, pool: str, folder: Path) -> None:
+    """Write the frames of a pool as those of a walker."""
+    walker, where = config.sample.walkers[name], f"sample.walkers.{name}.pool"
+    frames = load_pool(pool, known=("step", "enthalpy"))
+    known = np.size(frames[0].info.get("order", ()))
+    if known != len(walker.orders):
+        raise InputError(
+            "the pool's frames know another number of order parameters",
+            where=where,
+            expected=f"{len(walker.orders)}: {', '.join(walker.orders)}",
+            got=known,
+            do="list the order parameters that the pool was sampled in",
+        )
+    write_frames(folder / "frames.extxyz", frames)
+    write_json(
+        folder / "walker.json",
+        {
+            "steps": int(frames[-1].info["step"]),
+            "wang_landau_updates": 0,
+            "guard_count": 0,
+            **describe_walker(config, name, frames, None, folder),
+        },
+    )
+
+
+def describe_walker(
+    config: Config, name: str, frames: Sequence[Atoms], bias: Bias | None, folder: Path
+) -> dict[str, Any]:
+    """Return what a walker's frames cover, as plain numbers; write the phases along its way."""
     history = classify_frames(frames)
     history.to_json(folder / "phases.json")
     enthalpies = [frame.info["enthalpy"] for frame in frames]
@@ -160,12 +199,10 @@ def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_co
     orders = np.array([np.atleast_1d(frame.info.get("order", ())) for frame in frames])
     meshes = config.sample.walkers[name].orders
     covered = [
-        float(_covered_nodes(dyn.bias, axis, values, mesh).mean())
+        float(_covered_nodes(bias, axis, values, mesh).mean())
         for axis, (values, mesh) in enumerate(zip(orders.T, meshes.values()))
     ]
     return {
-        "steps": dyn.nsteps,
-        "wang_landau_updates": 0 if dyn.bias is None else dyn.bias.n_updates,
         "frames": len(frames),
         "phases": history.visited(),
         "orders": {
@@ -175,7 +212,6 @@ def describe_walker(config: Config, name: str, dyn: MOMT, folder: Path, guard_co
         "order_coverage": min(covered, default=0.0),
         "enthalpy_range": [min(enthalpies), max(enthalpies)],
         "volume_range": [min(volumes), max(volumes)],
-        "guard_count": int(guard_count),
     }
 
 

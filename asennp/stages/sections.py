@@ -94,6 +94,8 @@ def sampling(config: Config, summaries: Summaries, upstream: Mapping[str, Path])
         blocks += _walker_figures(config, name, upstream["sample"] / name)
         s = summaries["sample"][name]
         start = f"{walker.phase}, melted" if walker.melt else walker.phase
+        if walker.pool is not None:
+            start = f"pool {walker.pool}"
         visited = ", ".join(f"{phase} {100 * share:.0f} %" for phase, share in s["phases"].items())
         rows += [
             [name, start, s["steps"], s["wang_landau_updates"], order, 100 * found["coverage"],

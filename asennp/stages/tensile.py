@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms, units
 
 from asennp.config import Config
-from asennp.dataset import read_frames
+from asennp.dataset import load_pool, read_frames, write_frames
 from asennp.md.tensile import TensileMD
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
@@ -17,10 +17,22 @@ CHECKPOINT_STEPS = 5000
 
 
 def tensile(config: Config, folder: Path, upstream: dict[str, Path]) -> StageOutput:
-    """Equilibrate, then pull one edge at constant speed, transverse cell fixed."""
+    """Equilibrate, then pull one edge at constant speed, transverse cell fixed; or take a pull's pool."""
+    if config.tensile.pool is not None:
+        take_pool(config.tensile.pool, folder)
+        return _describe(folder)
     with watch("tensile", config.tensile.steps, [folder / "steps"]):
         for _ in run_processes(pull, [(config, folder)], 1):
             pass
+    return _describe(folder)
+
+
+def take_pool(pool: str, folder: Path) -> None:
+    """Write the frames of a pool as those of the pull."""
+    write_frames(folder / "frames.extxyz", load_pool(pool, known=("step", "strain", "tension_GPa")))
+
+
+def _describe(folder: Path) -> StageOutput:
     frames = pulled_frames(folder)
     strain = np.array([frame.info["strain"] for frame in frames])
     stress = np.array([frame.info["tension_GPa"] for frame in frames])
