@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 
 from asennp.config import Config, load_config
+from asennp.dataset import read_frames, write_pool
 from asennp.errors import InputError
 from asennp.files import read_json
 from asennp.md.bias import WangLandauBias
 from asennp.phases import classify
 from asennp.stages.parts import empirical
-from asennp.stages.sample import run_walker, start_walker, walker_crystal, walker_orders
+from asennp.stages.sample import run_walker, sample, start_walker, walker_crystal, walker_orders
+from asennp.stages.tensile import tensile
 
 SC, FCC = [-1, 9, 12], [-1, 5, 12]
+#: A walker of one cell without a bias.
+RUN = {"phase": "RS", "cells": [1, 1, 1], "orders": {"sc": SC}}
 
 
 def configured(walker: dict, steps: int = 60) -> Config:
@@ -68,3 +72,52 @@ def test_wurtzite_has_its_own_star_in_its_right_angled_cell() -> None:
     np.testing.assert_allclose(atoms.cell.angles(), 90.0, atol=1e-9)
     (order,) = walker_orders(config.sample.walkers["ONE"], atoms).values()
     assert order(atoms) > 0.25 * len(atoms)
+
+
+def test_a_pool_stands_in_for_a_run(tmp_path: Path) -> None:
+    """Its frames go on as a walker's, thermodynamics and phases are theirs; nothing runs."""
+    run_walker(configured({"orders": {"sc": SC}}), "ONE", 0, tmp_path / "ran")
+    frames = read_frames(tmp_path / "ran" / "frames.extxyz")
+    pool = write_pool(tmp_path / "pool.npz", frames)
+    config = load_config("zno-tiny", {"sample.walkers": {"ONE": {**RUN, "pool": str(pool)}}})
+    made = sample(config, tmp_path / "taken", {})
+    ran, taken = (read_json(tmp_path / name / "walker.json") for name in ("ran", "taken/ONE"))
+    assert {k: v for k, v in taken.items() if isinstance(v, int)} == {
+        k: v for k, v in ran.items() if isinstance(v, int)
+    }
+    assert taken["phases"] == ran["phases"]
+    assert (
+        taken["orders"]["sc"]["coverage"]
+        == ran["orders"]["sc"]["coverage"]
+        == made.summary["ONE"]["order_coverage"]
+    )
+    for a, b in zip(frames, read_frames(tmp_path / "taken" / "ONE" / "frames.extxyz")):
+        np.testing.assert_allclose(b.positions, a.positions, atol=1e-5)
+        assert b.info["step"] == a.info["step"]
+
+
+def test_pools_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    frames = [walker_crystal(configured({"orders": {}}), "ONE")]
+    bare = write_pool(tmp_path / "bare.npz", frames)
+    frames[0].info.update(step=0, enthalpy=-150.0, order=[1.0, 2.0])
+    two = write_pool(tmp_path / "two.npz", frames)
+    for pool, words in ((bare, "do not know their step"), (two, r"expected: 1: sc(.|\n)*got: 2")):
+        config = load_config("zno-tiny", {"sample.walkers": {"ONE": {**RUN, "pool": str(pool)}}})
+        with pytest.raises(InputError, match=words):
+            sample(config, tmp_path / "out", {})
+    config = load_config("zno-tiny", {"tensile.pool": str(two)})
+    with pytest.raises(InputError, match="do not know their strain"):
+        tensile(config, tmp_path / "pull", {})
+    walker = {**RUN, "pool": "zno-sc", "enthalpy": [-160, -140, 9], "melt": {}}
+    with pytest.raises(InputError, match="does not run: leave out enthalpy, melt"):
+        load_config("zno-tiny", {"sample.walkers": {"ONE": walker}})
+
+
+def test_a_pull_from_a_pool(tmp_path: Path) -> None:
+    frames = [walker_crystal(configured({"orders": {}}), "ONE") for _ in range(3)]
+    for k, frame in enumerate(frames):
+        frame.info.update(step=100 * k, strain=0.1 * k, tension_GPa=5.0 * (k % 2))
+    config = load_config("zno-tiny", {"tensile.pool": str(write_pool(tmp_path / "pool.npz", frames))})
+    made = tensile(config, tmp_path, {})
+    assert made.summary["frames"] == 2  # the unstrained one belongs to the equilibration
+    assert made.summary["strain_at_strength"] == pytest.approx(0.1)
