@@ -17,6 +17,14 @@ def reference() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of the tiny run in one process, which makes it once, and begin with them: they are long."""
+    uses = [item for item in items if "tiny_run" in getattr(item, "fixturenames", ())]
+    for item in uses:
+        item.add_marker(pytest.mark.xdist_group("tiny_run"))
+    items[:] = uses + [item for item in items if item not in set(uses)]
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the preset zno-tiny, made once by the command a user would give."""
