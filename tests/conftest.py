@@ -18,7 +18,7 @@ def reference() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the tiny run in one process, which makes it once, and begin with them: they are long."""
+    """Keep the tests of the tiny run in one process, which makes it once, and begin with them."""
     uses = [item for item in items if "tiny_run" in getattr(item, "fixturenames", ())]
     for item in uses:
         item.add_marker(pytest.mark.xdist_group("tiny_run"))
