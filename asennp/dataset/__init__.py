@@ -3,6 +3,7 @@
 from asennp.dataset.audit import LabelAudit, audit
 from asennp.dataset.export import fit_offsets, write_training_data
 from asennp.dataset.frames import labels_of, read_frames, require_labels, write_frames
+from asennp.dataset.hdf5 import read_hdf5, write_hdf5
 from asennp.dataset.pools import describe_pools, load_pool, shipped_pools, write_pool
 from asennp.dataset.splits import find_duplicates, split
 from asennp.dataset.store import Store
@@ -20,11 +21,13 @@ __all__ = [
     "labels_of",
     "load_pool",
     "read_frames",
+    "read_hdf5",
     "require_labels",
     "residual_targets",
     "shipped_pools",
     "split",
     "write_frames",
+    "write_hdf5",
     "write_pool",
     "write_training_data",
 ]
