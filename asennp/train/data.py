@@ -124,7 +124,7 @@ def prepare(
 
 
 def gather(frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]) -> Prepared:
-    """Put the labels of frames beside descriptors that are there already."""
+    """Put the labels of frames beside descriptors that are there already (none, for the labels alone)."""
     volumes = np.array([abs(np.linalg.det(frame.cell.array)) for frame in frames])
     nothing = np.full(6, np.nan)
     stresses = np.array([frame.info.get("REF_stress", nothing) for frame in frames])
@@ -134,7 +134,7 @@ def gather(frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]
         descriptors=descriptors,
         sizes=np.array([len(frame) for frame in frames]),
         volumes=volumes,
-        species=np.concatenate([descriptor.species for descriptor in descriptors]).astype(np.int64),
+        species=np.concatenate([np.zeros(0), *(d.species for d in descriptors)]).astype(np.int64),
         energy=np.array([frame.info.get("REF_energy", np.nan) for frame in frames], dtype=float),
         energies=np.concatenate(energies),
         forces=np.concatenate(forces),

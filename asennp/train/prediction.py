@@ -21,7 +21,7 @@ from asennp.models.torch_backend import TorchBackend, choose_device
 from asennp.neighbors import VerletPairs
 from asennp.results import Result
 from asennp.train.batch import Batch, Map, mapper
-from asennp.train.data import Prepared
+from asennp.train.data import Prepared, gather
 
 _CHUNK = 32
 #: Size of a descriptor per atom before one has been seen, bytes (too much, so the first chunk is small).
@@ -116,8 +116,22 @@ def predict_networks(
     )
 
 
-def compute_errors(prediction: Prediction, data: Prepared, frames: np.ndarray) -> Errors:
-    """Compare a prediction of prepared frames with their labels."""
+def compute_errors(
+    prediction: Prediction, data: Prepared | Sequence[Atoms], frames: np.ndarray | None = None
+) -> Errors:
+    """Compare a prediction of frames with their labels.
+
+    Parameters
+    ----------
+    prediction
+        Of the frames, in their order.
+    data
+        The labelled frames, prepared or not.
+    frames
+        Which of them were predicted; by default all.
+    """
+    data = data if isinstance(data, Prepared) else gather(data, [])
+    frames = np.arange(len(data)) if frames is None else frames
     atoms = data.atoms_of(frames)
     stress = full_3x3_to_voigt_6_stress(data.virial[frames] / data.volumes[frames, None, None])
     differences = {
