@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from asennp.dataset import compute_labels, require_labels
+from asennp.dataset import audit, compute_labels
 from asennp.errors import InputError
 from asennp.files import append_jsonl, read_json, read_jsonl, sha256_json, write_atomic, write_json
 from asennp.models.aev import AEVSettings, Descriptor, compute_descriptors
@@ -31,7 +31,7 @@ from asennp.results import Result
 from asennp.train.batch import Batch, mapper
 from asennp.train.config import TrainConfig
 from asennp.train.data import Features, Prepared, compute_features, data_hash, gather, prepare
-from asennp.train.loop import run_epoch
+from asennp.train.loop import refuse_divergence, run_epoch
 from asennp.train.optimizers import Optimizers
 from asennp.train.prediction import Prediction, compute_errors, predict_networks
 from asennp.train.start import starting_offsets
@@ -177,9 +177,11 @@ def _train_member(
             zero = np.zeros(len(aev.species))
             offsets = starting_offsets(config, networks, data, part, zero, False, run)
         optimizers = Optimizers(networks, config)
+        losses: list[float] = []
         for epoch in range(config.epochs):
-            loss = run_epoch(networks, config, data, part, offsets, optimizers, epoch, run)
-            optimizers.end_epoch(loss)
+            losses.append(run_epoch(networks, config, data, part, offsets, optimizers, epoch, run))
+            refuse_divergence(config, losses, "the rounds before are kept")
+            optimizers.end_epoch(losses[-1])
     return networks.state(), offsets
 
 
@@ -369,7 +371,7 @@ def distill(
         wanted = ("energy", "forces", "stress", "energies")
         pool, start = compute_labels(pool, labeler, wanted), compute_labels(start, labeler, wanted)
     frames = [*start, *pool]
-    require_labels(frames, settings.train.needed_labels, where="distill")
+    audit(frames, require=settings.train.needed_labels)
     if not start and len(pool) <= settings.initial:
         raise InputError("the pool is smaller than its first block", where="distill", got=len(pool))
     if aev is None:

@@ -5,7 +5,7 @@ from asennp.dataset.export import fit_offsets, write_training_data
 from asennp.dataset.frames import labels_of, read_frames, require_labels, write_frames
 from asennp.dataset.hdf5 import read_hdf5, write_hdf5
 from asennp.dataset.pools import describe_pools, load_pool, shipped_pools, write_pool
-from asennp.dataset.splits import find_duplicates, split
+from asennp.dataset.splits import find_duplicates, refuse_shared_frames, split
 from asennp.dataset.store import Store
 from asennp.dataset.targets import attach_labels, compute_labels, residual_targets
 
@@ -22,6 +22,7 @@ __all__ = [
     "load_pool",
     "read_frames",
     "read_hdf5",
+    "refuse_shared_frames",
     "require_labels",
     "residual_targets",
     "shipped_pools",

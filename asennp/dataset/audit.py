@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from asennp.dataset.frames import LABELS, label, labels_of, require_labels
-from asennp.dataset.magnitude import doubt_units
+from asennp.dataset.magnitude import doubt_units, refuse_odd_labels
 from asennp.dataset.splits import find_duplicates
 from asennp.errors import InputError
 from asennp.results import Result
@@ -109,11 +109,13 @@ def audit(frames: Sequence[Atoms], require: Iterable[str] = ()) -> LabelAudit:
     Raises
     ------
     InputError
-        For a required label that is missing.
+        For a required label that is missing, not finite or huge, and for energies in two units.
     """
     if len(frames) == 0:
         raise InputError("no frames", where="label audit")
+    require = tuple(require)
     require_labels(frames, require, where="label audit")
+    refuse_odd_labels(frames, require)
     with_label = {name: [f for f in frames if name in labels_of(f)] for name in LABELS}
     formulas = [frame.get_chemical_formula() for frame in frames]
     by_formula: dict[str, list[Atoms]] = {}

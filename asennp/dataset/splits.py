@@ -30,13 +30,39 @@ def find_duplicates(frames: Sequence[Atoms], decimals: int = 4) -> np.ndarray:
     numpy.ndarray
         (n_frames,) bool, False for the first of its kind.
     """
-    seen: set[bytes] = set()
-    marks = np.zeros(len(frames), dtype=bool)
-    for k, frame in enumerate(frames):
-        key = _fingerprint(frame, decimals)
-        marks[k] = key in seen
-        seen.add(key)
-    return marks
+    return _first_of_kind(frames, decimals) < np.arange(len(frames))
+
+
+def _first_of_kind(frames: Sequence[Atoms], decimals: int) -> np.ndarray:
+    """Return for each frame the index of the first that is the same (n_frames,)."""
+    seen: dict[bytes, int] = {}
+    keys = (_fingerprint(frame, decimals) for frame in frames)
+    return np.array([seen.setdefault(key, k) for k, key in enumerate(keys)], dtype=int)
+
+
+def refuse_shared_frames(
+    frames: Sequence[Atoms], parts: Mapping[str, Sequence[int] | np.ndarray], decimals: int = 4
+) -> None:
+    """Refuse parts that share a frame, be it by index or as a copy (`find_duplicates`).
+
+    Raises
+    ------
+    InputError
+        Naming two parts and the first frame they share.
+    """
+    first = _first_of_kind(frames, decimals)
+    owner: dict[int, tuple[str, int]] = {}
+    for name, indices in parts.items():
+        for k in np.asarray(indices, dtype=int).tolist():
+            other, index = owner.setdefault(int(first[k]), (name, k))
+            if other != name:
+                copy = "the same" if index == k else f"a copy of frame {index}"
+                raise InputError(
+                    f"{other} and {name} share frames",
+                    where="parts",
+                    got=f"frame {k} of {name} is {copy} in {other}",
+                    do="split with asennp.dataset.split, which leaves copies out",
+                )
 
 
 def _block_of(frame: Atoms, index: int, window: int) -> Hashable:

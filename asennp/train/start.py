@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from asennp.dataset import split
+from asennp.dataset import refuse_shared_frames, split
 from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.aev import AEVSettings
@@ -101,8 +101,7 @@ def choose_parts(
     chosen = {name: np.asarray(parts[name], dtype=int) for name in ("train", "validation")}
     if not len(chosen["train"]) or not len(chosen["validation"]):
         raise InputError("no frames to train or to validate on", where="parts")
-    if set(chosen["train"].tolist()) & set(chosen["validation"].tolist()):
-        raise InputError("training and validation share frames", where="parts")
+    refuse_shared_frames(frames, chosen)
     return chosen
 
 
