@@ -103,7 +103,7 @@ class Forward:
         weights, biases = self._networks.weights[species], self._networks.biases[species]
         branch = _Branch(index, [features.index_select(0, index).unsqueeze(0)], [], [], [], [])
         for weight, bias in zip(weights[:-1], biases[:-1]):
-            z = _affine(branch.inputs[-1], weight, bias)
+            z = self._networks.product(branch.inputs[-1], weight).add_(bias.unsqueeze(1))
             branch.z.append(z)
             branch.inputs.append(gelu(z))
         self.energies.index_copy_(1, index, _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2))
@@ -129,7 +129,7 @@ class Forward:
             branch.slope.insert(0, slope)
             branch.upper.insert(0, upper)
             branch.delta.insert(0, delta)
-            upper = torch.bmm(delta, weight.mT)
+            upper = self._networks.product(delta, weight.mT)
         return upper
 
     @torch.no_grad()
@@ -179,7 +179,7 @@ class Forward:
         weights = networks.weights[species]
         dual, z_dual = [tilt], []
         for weight, slope in zip(weights[:-1], branch.slope):
-            z_dual.append(_matmul(dual[-1], weight))
+            z_dual.append(networks.product(dual[-1], weight))
             dual.append(slope * z_dual[-1])
         bar = bar.expand(networks.n_members, -1, -1)
         if last not in frozen:
@@ -198,7 +198,7 @@ class Forward:
                 pairs = [(branch.inputs[layer], z_bar), (dual[layer], branch.delta[layer])]
                 networks.add_gradient(species, layer, pairs, z_bar)
             if layer > lowest:
-                a_bar = torch.bmm(z_bar, weights[layer].mT)
+                a_bar = networks.product(z_bar, weights[layer].mT)
 
 
 class AtomicNetworks:
@@ -209,6 +209,9 @@ class AtomicNetworks:
     weights, biases
         ``weights[s][l]`` (M, in, out) and ``biases[s][l]`` (M, out) of species s and layer l: plain
         tensors whose ``grad`` is filled by `accumulate`, for any optimiser of torch.
+    half_products
+        Whether `forward` and what follows from it multiply matrices in bfloat16; the output layer, the
+        activations and all sums stay in the parameters' type.
     """
 
     def __init__(
@@ -217,6 +220,7 @@ class AtomicNetworks:
         self.settings = settings
         self.weights = weights
         self.biases = biases
+        self.half_products = False
 
     @classmethod
     def random(
@@ -310,6 +314,13 @@ class AtomicNetworks:
         for mine, theirs in zip(self.parameters(), other.parameters()):
             mine.copy_(theirs)
 
+    def product(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return left (M or 1, n, k) times right (M, k, m), rounded as `half_products` says."""
+        left = left.expand(len(right), -1, -1)
+        if self.half_products:
+            return torch.bmm(left.bfloat16(), right.bfloat16()).to(left.dtype)
+        return torch.bmm(left, right)
+
     def _map(self, function: Any) -> Self:
         weights = [[function(tensor) for tensor in layers] for layers in self.weights]
         biases = [[function(tensor) for tensor in layers] for layers in self.biases]
@@ -395,7 +406,10 @@ class AtomicNetworks:
             weight.grad = torch.zeros_like(weight)
             bias.grad = torch.zeros_like(bias)
         for left, right in pairs:
-            weight.grad.baddbmm_(left.mT.expand(self.n_members, -1, -1), right)
+            if self.half_products:
+                weight.grad += self.product(left.mT, right)
+            else:
+                weight.grad.baddbmm_(left.mT.expand(self.n_members, -1, -1), right)
         assert bias.grad is not None
         bias.grad += bias_bar.sum(1)
 

@@ -78,7 +78,7 @@ def run_chains(config: Config, name: str, chains: Sequence[Chain]) -> list[FitRe
 
 
 def _note(made: StepFile, before: int, record: dict[str, Any]) -> None:
-    made(before + int(record["epoch"]))
+    made(before + int(record["epoch"]), f"{1000 * record['force_mae']:.0f} meV/Å")
 
 
 def _run_chain(chain: Chain, aev: AEVSettings) -> None:

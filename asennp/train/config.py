@@ -39,6 +39,15 @@ class TrainConfig:
         Layers that are not trained, counted from 1; the output layer is the last.
     hidden
         Widths of the hidden layers of a new network (an initial model brings its own).
+    early_stop
+        Epochs without a better selection quantity after which the training ends; None runs them all.
+    ema_decay
+        If set, validated and kept are running averages of the parameters, a <- d a + (1 - d) p after step t,
+        with d the lesser of this and (1 + t)/(10 + t), so that the first steps do not linger.
+    gradient_clip
+        If set, the largest norm of the gradient by all trained parameters together; longer ones are scaled.
+    amp
+        Matrix products of the training in bfloat16, all else in float32.
     validation_fraction
         Of the frames, split by block, where no indices are given to `fit`.
     seed
@@ -66,6 +75,10 @@ class TrainConfig:
     select: str = "energy_rmse"
     frozen_layers: tuple[int, ...] = ()
     hidden: tuple[int, ...] = (224, 192, 160)
+    early_stop: int | None = None
+    ema_decay: float | None = None
+    gradient_clip: float | None = None
+    amp: bool = False
     validation_fraction: float = 0.2
     seed: int = 0
     dtype: str = "float32"
@@ -99,6 +112,10 @@ class TrainConfig:
             "plateau_patience": self.plateau_patience >= 0,
             "frozen_layers": all(1 <= layer <= len(self.hidden) + 1 for layer in self.frozen_layers),
             "hidden": len(self.hidden) > 0 and min(self.hidden) >= 1,
+            "early_stop": self.early_stop is None or self.early_stop >= 1,
+            "ema_decay": self.ema_decay is None or 0 < self.ema_decay < 1,
+            "gradient_clip": self.gradient_clip is None or self.gradient_clip > 0,
+            "amp, dtype": not self.amp or self.dtype == "float32",
             "validation_fraction": 0 < self.validation_fraction < 1,
         }
         for name, holds in rules.items():
@@ -142,10 +159,6 @@ PRESETS: dict[str, TrainConfig] = {
         select="stress_rmse",
         frozen_layers=(1, 4),
     ),
-    # The text of the same paper gives other rates than its table.
-    "buckingham-A-text-rates": TrainConfig(
-        stage="A-Train", energy_weight=8.0, lr_weights=1e-3, lr_biases=1e-4
-    ),
     # Ours, for a few hundred frames and tens of epochs: small batches, and less weight on the virial,
     # which is extensive (a 64-atom short-range V sigma is some 10 Hartree) and else drowns the rest.
     "short-A": TrainConfig(
@@ -170,16 +183,25 @@ PRESETS: dict[str, TrainConfig] = {
         select="force_mae",
         hidden=(96, 80, 64),
     ),
-    "nickel-pretrain": TrainConfig(lr_weights=1e-3, lr_biases=1e-4, plateau_factor=0.8, plateau_patience=50),
-    "nickel-fine-tune": TrainConfig(
-        energy_weight=0.2,
-        force_weight=0.4,
-        stress_weight=0.4,
-        lr_weights=1e-4,
-        lr_biases=1e-5,
-        plateau_factor=0.8,
-        plateau_patience=50,
+}
+
+_TABLE = ("buckingham-coulomb-T", "buckingham-A", "transfer", "fine-tune")
+# The text of the same paper gives other rates than its table of stages.
+PRESETS |= {f"{name}-text-rates": replace(PRESETS[name], lr_weights=1e-3, lr_biases=1e-4) for name in _TABLE}
+
+# Low2High's nickel; "-forces" has no stress in the loss and keeps the epoch of the best forces.
+_NICKEL = TrainConfig(lr_weights=1e-3, lr_biases=1e-4, plateau_factor=0.8, plateau_patience=50)
+_NICKEL_FINE = replace(_NICKEL, lr_weights=1e-4, lr_biases=1e-5)
+PRESETS |= {
+    "nickel-pretrain": _NICKEL,
+    "nickel-pretrain-forces": replace(
+        _NICKEL, energy_weight=0.1, force_weight=0.9, stress_weight=0.0, select="force_rmse"
     ),
+    "nickel-fine-tune": replace(_NICKEL_FINE, energy_weight=0.2, force_weight=0.4, stress_weight=0.4),
+    "nickel-fine-tune-forces": replace(
+        _NICKEL_FINE, energy_weight=0.2, force_weight=0.8, stress_weight=0.0, select="force_rmse"
+    ),
+    "nickel-A": replace(_NICKEL, stage="A-Train", energy_weight=8.0),
 }
 
 

@@ -12,11 +12,12 @@ from ase import Atoms
 
 from asennp.dataset import Store, audit
 from asennp.errors import InputError
-from asennp.files import append_jsonl, cut_back
+from asennp.files import append_jsonl, cut_back, write_atomic
 from asennp.models.aev import AEVSettings
 from asennp.models.model import Model
 from asennp.models.network import AtomicNetworks
 from asennp.results import Result
+from asennp.train.average import Average
 from asennp.train.batch import Map, loss_and_gradients, mapper
 from asennp.train.checkpoint import load_checkpoint, save_checkpoint
 from asennp.train.config import TrainConfig
@@ -34,6 +35,8 @@ from asennp.train.start import (
 
 #: Seconds between checkpoints; the result does not depend on it.
 CHECKPOINT_SECONDS = 20.0
+#: A loss this many times the least so far has left what was learnt.
+_RUNAWAY = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +81,13 @@ def run_epoch(
     optimizers: Optimizers,
     epoch: int,
     run: Map,
+    average: Average | None = None,
 ) -> float:
     """Take one pass over the training frames and return their mean loss on the way.
 
     The order of the frames follows from seed and epoch alone, so a resumed run goes on as it was.
     """
+    networks.half_products = config.amp
     order = np.random.default_rng([config.seed, epoch]).permutation(frames)
     optimizers.begin_epoch(epoch)
     total = 0.0
@@ -90,7 +95,10 @@ def run_epoch(
         batch = order[begin : begin + config.batch_size]
         loss = loss_and_gradients(networks, config, data, batch, offsets, run)
         optimizers.step()
+        if average is not None:
+            average.update(networks)
         total += loss.total * len(batch)
+    networks.half_products = False
     return total / len(order)
 
 
@@ -133,14 +141,43 @@ def _validate(
 
 
 def _selected(config: TrainConfig, loss: float, errors: Errors) -> float:
-    value = loss if config.select == "loss" else float(getattr(errors, config.select))
-    if not np.isfinite(value):
-        raise InputError(
-            f"the selection quantity is {value}",
-            where=f"select = {config.select}",
-            do="lower lr_weights, or select a quantity that is labelled",
-        )
-    return value
+    return loss if config.select == "loss" else float(getattr(errors, config.select))
+
+
+def refuse_divergence(config: TrainConfig, losses: Sequence[float], kept: str) -> None:
+    """Refuse a training whose last loss is not finite, or far above the least before it.
+
+    Parameters
+    ----------
+    config
+        For the settings to lower.
+    losses
+        The loss so far, the last the newest.
+    kept
+        What is left to begin from, in words.
+
+    Raises
+    ------
+    InputError
+        The training has diverged; says which settings to lower.
+    """
+    last, least = losses[-1], min([np.inf, *losses[:-1]])
+    if np.isfinite(last) and last <= _RUNAWAY * least:
+        return
+    raise InputError(
+        "the training has diverged",
+        where=f"epoch {len(losses) - 1}",
+        expected=f"a finite loss below {_RUNAWAY:g} times the least so far ({least:.3g})",
+        got=f"{last:.3g}",
+        do=f"lower lr_weights (now {config.lr_weights:g}) and lr_biases (now {config.bias_rate:g}), or set "
+        f"gradient_clip; {kept}",
+    )
+
+
+def _table(history: Sequence[Mapping[str, Any]]) -> str:
+    """Return the history as comma-separated values, a row an epoch."""
+    rows = [",".join(history[0]), *(",".join(repr(v) for v in record.values()) for record in history)]
+    return "\n".join(rows) + "\n"
 
 
 def fit(
@@ -159,9 +196,10 @@ def fit(
 ) -> FitResult:
     """Train the networks of one model.
 
-    Writes ``model.asennp`` (the kept parameters), ``checkpoint.pt``, ``history.jsonl`` and
-    ``result.json`` in `out_dir`. A killed training goes on from its checkpoint, and ends with the
-    same bits as one that was not killed (same machine, same number of threads).
+    Writes ``model.asennp`` (the kept parameters), ``checkpoint.pt``, ``history.jsonl`` (an epoch a
+    line), the same as ``history.csv``, and ``result.json`` in `out_dir`. A killed training goes on from
+    its checkpoint, and ends with the same bits as one that was not killed (same machine, same number of
+    threads). One that diverges leaves the best epoch before in ``model.asennp``.
 
     Parameters
     ----------
@@ -194,7 +232,8 @@ def fit(
     Raises
     ------
     InputError
-        For a missing label, frames that do not fit the model, and a torn or foreign checkpoint.
+        For a missing label, frames that do not fit the model, a torn or foreign checkpoint, and a loss that
+        diverges: the message says what to lower.
     """
     # data
     frames = data.frames() if isinstance(data, Store) else list(data)
@@ -211,13 +250,33 @@ def fit(
     folder = Path(out_dir)
     checkpoint, log = folder / "checkpoint.pt", folder / "history.jsonl"
     optimizers = Optimizers(networks, config)
+    average = None if config.ema_decay is None else Average(networks, config.ema_decay)
+    shown = networks if average is None else average.networks  # what is validated and kept
     history: list[dict[str, Any]] = []
+    path = folder / "model.asennp"
+
+    def keep(best: dict[str, Any], **measured: Any) -> None:
+        """Write the best epoch's model."""
+        shown.load_state(_arrays(best["networks"]))
+        meta = {
+            "training": config.todict(),
+            "training_sha256": identity,
+            "best_epoch": best["epoch"],
+            "n_train": len(train),
+            **measured,
+        }
+        energies = {species: float(value) for species, value in zip(aev.species, offsets)}
+        Model(aev, shown, energies, meta=meta, ranges=_ranges(prepared, train, aev), **baseline).save(path)
+
     with mapper(threads) as run:
         if resume == "auto" and checkpoint.exists():
             state = load_checkpoint(checkpoint, identity)
             networks.load_state(_arrays(state["networks"]))
             optimizers.load_state(state["optimizers"])
+            if average is not None:
+                average.load_state(state["average"])
             history, best, offsets = state["history"], state["best"], state["offsets"].numpy()
+            losses = state["losses"]
             cut_back(log, state["log_size"])
         else:
             folder.mkdir(parents=True, exist_ok=True)
@@ -225,12 +284,28 @@ def fit(
             offsets = starting_offsets(config, networks, prepared, train, offsets, init is not None, run)
             value, errors = _validate(config, networks, offsets, prepared, validation, run)
             best = {"epoch": 0, "value": _selected(config, value, errors), "networks": _tensors(networks)}
+            losses = [value]
+            if not np.isfinite(best["value"]):
+                raise InputError(
+                    "the selection quantity is not a number",
+                    where=f"select = {config.select}",
+                    do="select a quantity that is labelled",
+                )
 
         # the loop
         saved = time.monotonic()
         for epoch in range(len(history), config.epochs):
-            loss = run_epoch(networks, config, prepared, train, offsets, optimizers, epoch, run)
-            value, errors = _validate(config, networks, offsets, prepared, validation, run)
+            if config.early_stop is not None and epoch - best["epoch"] >= config.early_stop:
+                break
+            loss = run_epoch(networks, config, prepared, train, offsets, optimizers, epoch, run, average)
+            value, errors = _validate(config, shown, offsets, prepared, validation, run)
+            losses.append(value if np.isfinite(loss) else loss)
+            try:
+                kept = f"epoch {best['epoch']} is kept in {path}: pass it as init"
+                refuse_divergence(config, losses, kept)
+            except InputError:
+                keep(best)
+                raise
             selected = _selected(config, value, errors)
             record = {
                 "epoch": epoch + 1,
@@ -241,14 +316,16 @@ def fit(
             record |= errors.to_dict()
             optimizers.end_epoch(selected)
             if selected < best["value"]:
-                best = {"epoch": epoch + 1, "value": selected, "networks": _tensors(networks)}
+                best = {"epoch": epoch + 1, "value": selected, "networks": _tensors(shown)}
             history.append(record)
             append_jsonl(log, record)
             if time.monotonic() - saved > CHECKPOINT_SECONDS or epoch + 1 == config.epochs:
                 state = {
                     "networks": _tensors(networks),
                     "optimizers": optimizers.state(),
+                    "average": None if average is None else average.state(),
                     "history": history,
+                    "losses": losses,
                     "best": best,
                     "offsets": torch.from_numpy(offsets),
                     "log_size": log.stat().st_size,
@@ -259,20 +336,12 @@ def fit(
                 progress(record)
 
         # the kept model
-        networks.load_state(_arrays(best["networks"]))
-        training = _validate(config, networks, offsets, prepared, train, run)[1]
-        validated = _validate(config, networks, offsets, prepared, validation, run)[1]
-    meta = {
-        "training": config.todict(),
-        "training_sha256": identity,
-        "best_epoch": best["epoch"],
-        "n_train": len(train),
-        "validation": {name: value for name, value in validated.to_dict().items() if np.isfinite(value)},
-    }
-    energies = {species: float(value) for species, value in zip(aev.species, offsets)}
-    path = folder / "model.asennp"
-    ranges = _ranges(prepared, train, aev)
-    Model(aev, networks, energies, meta=meta, ranges=ranges, **baseline).save(path)
+        shown.load_state(_arrays(best["networks"]))
+        training = _validate(config, shown, offsets, prepared, train, run)[1]
+        validated = _validate(config, shown, offsets, prepared, validation, run)[1]
+    errors_found = {name: value for name, value in validated.to_dict().items() if np.isfinite(value)}
+    keep(best, validation=errors_found)
+    write_atomic(folder / "history.csv", _table(history))
     result = FitResult(
         model=str(path),
         best_epoch=best["epoch"],

@@ -73,7 +73,11 @@ class Optimizers:
                 group["lr"] = factor * rate
 
     def step(self) -> None:
-        """Change the parameters along their gradients."""
+        """Change the parameters along their gradients, cut to `gradient_clip` where that is set."""
+        if self._config.gradient_clip is not None:
+            groups = [*self._weights.param_groups, *self._biases.param_groups]
+            tensors = [tensor for group in groups for tensor in group["params"]]
+            torch.nn.utils.clip_grad_norm_(tensors, self._config.gradient_clip)
         self._weights.step()
         self._biases.step()
 

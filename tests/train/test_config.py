@@ -16,6 +16,40 @@ def test_published_stages():
         preset("finetune")
 
 
+@pytest.mark.parametrize(
+    ("name", "stage", "weights", "rate", "epochs", "select"),
+    [
+        ("buckingham-coulomb-T", "T-Train", (1.0, 0.1, 0.025), 1e-4, 400, "energy_rmse"),
+        ("buckingham-A", "A-Train", (8.0, 0.1, 0.025), 1e-4, 400, "energy_rmse"),
+        ("transfer", "T-Train", (0.5, 0.5, 0.002), 5e-5, 400, "energy_rmse"),
+        ("fine-tune", "T-Train", (0.6, 0.4, 0.005), 5e-5, 1000, "stress_rmse"),
+        ("nickel-pretrain", "T-Train", (1.0, 0.1, 0.025), 1e-3, 400, "energy_rmse"),
+        ("nickel-pretrain-forces", "T-Train", (0.1, 0.9, 0.0), 1e-3, 400, "force_rmse"),
+        ("nickel-fine-tune", "T-Train", (0.2, 0.4, 0.4), 1e-4, 400, "energy_rmse"),
+        ("nickel-fine-tune-forces", "T-Train", (0.2, 0.8, 0.0), 1e-4, 400, "force_rmse"),
+    ],
+)
+def test_every_published_stage_has_its_numbers(name, stage, weights, rate, epochs, select):
+    config = preset(name)
+    assert config.stage == stage and config.lr_weights == rate and config.bias_rate == rate / 10
+    assert (config.energy_weight, config.force_weight, config.stress_weight) == weights
+    assert (config.epochs, config.select) == (epochs, select)
+    assert config.hidden == (224, 192, 160) and config.batch_size == 64 and config.validation_fraction == 0.2
+    assert config.weight_decay == (0.0, 1e-5, 1e-6) and config.bias_optimizer == "sgd"
+    factor, patience = (0.8, 50) if name.startswith("nickel") else (0.5, 100)
+    assert (config.schedule, config.plateau_factor, config.plateau_patience) == ("plateau", factor, patience)
+    # additions of ours are off
+    assert (config.early_stop, config.ema_decay, config.gradient_clip, config.amp) == (
+        None,
+        None,
+        None,
+        False,
+    )
+    if not name.startswith("nickel"):
+        text = preset(f"{name}-text-rates")
+        assert text == replace(config, lr_weights=1e-3, lr_biases=1e-4)
+
+
 def test_labels_that_carry_weight():
     config = TrainConfig(stage="A-Train")
     assert config.needed_labels == ("energy", "energies", "forces", "stress")
@@ -33,6 +67,10 @@ def test_labels_that_carry_weight():
         ({"hidden": ()}, "hidden"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"epochs": 0}, "epochs"),
+        ({"early_stop": 0}, "early_stop"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"gradient_clip": 0.0}, "gradient_clip"),
+        ({"amp": True, "dtype": "float64"}, "amp"),
     ],
 )
 def test_bad_settings_are_named(change, name):

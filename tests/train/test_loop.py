@@ -14,9 +14,13 @@ from ase.calculators.lj import LennardJones
 from asennp.dataset import Store, compute_labels
 from asennp.errors import InputError
 from asennp.files import sha256_file
-from asennp.models import AEVSettings, load_model
+from asennp.models import AEVSettings, AtomicNetworks, NetworkSettings, load_model
 from asennp.train import FitResult, TrainConfig, compute_errors, fit, fit_committee, predict
+from asennp.train.average import Average
+from asennp.train.batch import loss_and_gradients, mapper
 from asennp.train.data import prepare
+from asennp.train.loop import run_epoch
+from asennp.train.optimizers import Optimizers
 
 AEV = AEVSettings(
     species=("Cl", "Na"),
@@ -112,6 +116,7 @@ def test_a_polarizable_baseline_stays_through_tuning_on_forces(frames, tmp_path)
         {},
         {"bias_optimizer": "sgd", "schedule": "plateau", "plateau_patience": 0, "frozen_layers": (1,)},
         {"schedule": "cosine"},
+        {"ema_decay": 0.9, "gradient_clip": 0.5, "amp": True, "early_stop": 5},
     ],
 )
 def test_n_epochs_equal_half_plus_resume_plus_half(frames, tmp_path, monkeypatch, change):
@@ -177,6 +182,13 @@ def test_missing_labels_are_refused_before_anything_is_trained(frames, tmp_path)
         fit(replace(CONFIG, stage="A-Train", stress_weight=0.0), poor, tmp_path / "b", aev=AEV)
 
 
+def test_labels_that_are_no_numbers_are_refused_in_memory_too(frames, tmp_path):
+    poor = [frame.copy() for frame in frames]
+    poor[7].arrays["REF_forces"][0, 0] = np.nan
+    with pytest.raises(InputError, match=r"frame 7: REF_forces holds NaN"):
+        fit(CONFIG, poor, tmp_path, aev=AEV)
+
+
 def test_transfer_starts_from_the_model_and_shifts_its_energies(frames, tmp_path):
     first = fit(replace(CONFIG, epochs=15), frames, tmp_path / "a", aev=AEV)
     model = load_model(first.model)
@@ -206,6 +218,12 @@ def test_a_store_and_given_parts(frames, tmp_path):
     assert sha256_file(one.model) == sha256_file(two.model)
     with pytest.raises(InputError, match="share frames"):
         fit(CONFIG, frames, tmp_path / "c", aev=AEV, parts={"train": [0, 1], "validation": [1]})
+    with pytest.raises(InputError, match="frame 40 of validation is a copy of frame 1 in train"):
+        fit(
+            CONFIG, [*frames, frames[1]], tmp_path / "c", aev=AEV, parts={"train": [0, 1], "validation": [40]}
+        )
+    with pytest.raises(InputError, match="no frames to train or to validate on"):
+        fit(CONFIG, frames, tmp_path / "c", aev=AEV, parts={"train": [0, 1], "validation": []})
 
 
 def test_a_committee_stacks_members_that_equal_single_trainings(frames, tmp_path):
@@ -221,3 +239,79 @@ def test_a_committee_stacks_members_that_equal_single_trainings(frames, tmp_path
     assert np.allclose(mean.energy, np.mean([m.energy for m in members], axis=0), atol=1e-4)
     assert np.allclose(mean.forces, np.mean([m.forces for m in members], axis=0), atol=1e-4)
     assert json.loads((tmp_path / "committee/result.json").read_text())["members"][1]["epochs"] == 2
+
+
+def test_the_log_is_there_as_lines_and_as_a_table(frames, tmp_path):
+    result = fit(replace(CONFIG, epochs=3), frames, tmp_path, aev=AEV)
+    table = np.genfromtxt(tmp_path / "history.csv", delimiter=",", names=True)
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    for name in ("epoch", "loss", "force_mae", "lr"):
+        assert table[name].tolist() == [line[name] for line in lines] == result.history[name].tolist()
+
+
+def test_a_training_that_no_longer_improves_ends_early(frames, tmp_path):
+    config = replace(CONFIG, lr_weights=1e-12, lr_biases=1e-12, early_stop=2, epochs=50)
+    result = fit(config, frames, tmp_path, aev=AEV)
+    assert result.epochs < 50 and result.epochs == result.best_epoch + 2
+    again = fit(config, frames, tmp_path, aev=AEV)  # finished
+    assert (again.epochs, again.best_epoch) == (result.epochs, result.best_epoch)
+
+
+@pytest.mark.parametrize("lr", [1e4, 30.0])  # not a number, and merely huge
+def test_a_diverging_training_keeps_its_best_and_says_what_to_lower(frames, tmp_path, lr):
+    good = fit(replace(CONFIG, epochs=10), frames, tmp_path / "good", aev=AEV)
+    start = load_model(good.model)
+    config = replace(CONFIG, lr_weights=lr, lr_biases=lr, epochs=10)
+    with pytest.raises(
+        InputError, match=r"diverged[\s\S]*lower lr_weights \(now [\s\S]*gradient_clip"
+    ) as told:
+        fit(config, frames, tmp_path / "bad", init=start)
+    assert str(tmp_path / "bad" / "model.asennp") in str(told.value)
+    kept = load_model(tmp_path / "bad" / "model.asennp")
+    state = start.networks.state()
+    assert kept.meta["best_epoch"] == 0
+    assert all(np.array_equal(state[n], a) for n, a in kept.networks.state().items())
+
+
+def test_a_clipped_gradient_is_no_longer_than_allowed(frames, tmp_path):
+    """One SGD step on the biases: its length is the rate times the clipped gradient's part in them."""
+    config = replace(CONFIG, bias_optimizer="sgd", lr_biases=1.0, lr_weights=1e-12, epochs=1, batch_size=64)
+    start = load_model(fit(replace(CONFIG, epochs=1), frames, tmp_path / "start", aev=AEV).model)
+    steps = {}
+    for clip in (None, 1e-4):
+        networks, data = start.networks.to(), prepare(frames, AEV)
+        optimizers = Optimizers(networks, replace(config, gradient_clip=clip))
+        before = [bias.clone() for layers in networks.biases for bias in layers]
+        with mapper(1) as run:
+            run_epoch(networks, config, data, np.arange(40), start.offsets_array, optimizers, 0, run)
+        after = [bias for layers in networks.biases for bias in layers]
+        steps[clip] = torch.cat([(b - a).ravel() for a, b in zip(before, after)])
+    assert steps[None].norm() > 1e-3 and steps[1e-4].norm() <= 1e-4
+    cosine = torch.nn.functional.cosine_similarity(steps[None], steps[1e-4], dim=0)
+    assert cosine == pytest.approx(1.0, abs=1e-4)
+
+
+def test_averaged_parameters_are_the_mean_along_the_way(frames):
+    networks = AtomicNetworks.random(NetworkSettings(AEV.length, 2, (4,)), torch.Generator().manual_seed(0))
+    average, expected = Average(networks, 0.5), networks.weights[0][0].clone()
+    for step in range(1, 20):
+        networks.weights[0][0] += 1.0
+        average.update(networks)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * networks.weights[0][0]
+    assert torch.allclose(average.networks.weights[0][0], expected)
+    assert torch.equal(average.networks.biases[1][0], networks.biases[1][0])
+
+
+def test_half_products_learn_as_single_precision_does(frames, tmp_path):
+    config = replace(CONFIG, epochs=20, select="force_mae")
+    single, half = (fit(replace(config, amp=amp), frames, tmp_path / f"{amp}", aev=AEV) for amp in (0, 1))
+    assert half.validation.force_mae == pytest.approx(single.validation.force_mae, rel=0.3)
+    assert half.validation.force_mae != single.validation.force_mae
+    networks, data, gradients = load_model(single.model).networks, prepare(frames, AEV), []
+    with mapper(1) as run:
+        for networks.half_products in (False, True):
+            loss_and_gradients(networks, config, data, np.arange(8), np.zeros(2), run)
+            gradients.append(torch.cat([p.grad.ravel() for p in networks.parameters()]))
+    error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert 1e-5 < error < 0.05

@@ -1,0 +1,155 @@
+"""Nickel from embedded-atom labels: initial training and fine-tuning, with and without stress in the loss.
+
+    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--workers 1]
+
+FOLDER holds ni32_eam.h5, eam_atomic_tot.npz and NiNb.eam.fs of the tutorials of the paper's author. OUT
+gets a folder a model and the tables of ni-training.md; started again, it goes on.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.build import bulk
+from ase.md.langevin import Langevin
+
+from asennp import EAM, HybridNNPCalculator
+from asennp.dataset import compute_labels, read_hdf5, split
+from asennp.evaluate import compute_elastic, compute_lattice
+from asennp.files import read_json, write_atomic, write_json
+from asennp.models.model import load_model
+from asennp.processes import run_processes
+from asennp.train.config import PRESETS
+from asennp.train.loop import fit
+from asennp.train.prediction import compute_errors, predict
+from asennp.units import EV_A3_MPA
+
+#: Frames between two blocks of the test set: neighbours in the file are neighbours in time.
+BLOCK = 25
+#: Name -> (sheared frames too, initial stage, fine-tuning or nothing).
+TRAININGS = {
+    "cubic, stress": (False, "nickel-pretrain", "nickel-fine-tune"),
+    "cubic, no stress": (False, "nickel-pretrain-forces", "nickel-fine-tune-forces"),
+    "all, stress": (True, "nickel-pretrain", "nickel-fine-tune"),
+    "all, no stress": (True, "nickel-pretrain-forces", "nickel-fine-tune-forces"),
+    "all, atomic energies": (True, "nickel-A", None),
+}
+#: Ours, for tens of epochs: small steps of few frames, a rate that ends at zero.
+SHORT: dict[str, Any] = {"batch_size": 8, "schedule": "cosine", "lr_biases": None, "validation_fraction": 0.1}
+COLUMNS = {"energy_mae": 1e3, "force_mae": 1e3, "stress_mae": EV_A3_MPA, "energies_mae": 1e3}
+
+
+def divided(folder: Path) -> dict[str, list[Atoms]]:
+    """Return the frames with their atomic energies, seen and test, by block of the file."""
+    frames = read_hdf5(folder / "ni32_eam.h5", {"C": "Ni"})
+    atomic = np.load(folder / "eam_atomic_tot.npz")["atomic_eV"]
+    for frame, energies in zip(frames, atomic):
+        frame.arrays["REF_energies"] = energies
+    parts = split(frames, {"seen": 0.85, "test": 0.15}, seed=0, window=BLOCK)
+    return {name: [frames[k] for k in indices] for name, indices in parts.items()}
+
+
+def is_sheared(frame: Atoms) -> bool:
+    """Say whether the cell has left the cube."""
+    return bool(np.abs(frame.cell.array - np.diag(frame.cell.lengths())).max() > 1e-6)
+
+
+def train(folder: Path, out: Path, name: str, epochs: tuple[int, int]) -> None:
+    """Train a model, initial stage and fine-tuning, and measure each stage."""
+    sheared, *stages = TRAININGS[name]
+    frames = divided(folder)
+    seen = [frame for frame in frames["seen"] if sheared or not is_sheared(frame)]
+    model = None
+    for number, (stage, length) in enumerate(zip(stages, epochs)):
+        if stage is None:
+            continue
+        place = out / name.replace(", ", "-").replace(" ", "-") / str(number)
+        settings = replace(PRESETS[stage], epochs=length, **SHORT)
+        fit(settings, seen, place, init=model, threads=1)
+        model = load_model(place / "model.asennp")
+        measure(folder, out, place, frames["test"])
+
+
+def measure(folder: Path, out: Path, place: Path, test: list[Atoms]) -> None:
+    """Write a model's errors on the test sets, and its crystal."""
+    if (place / "measured.json").exists():
+        return
+    model = load_model(place / "model.asennp")
+    sets = {
+        "test, cubic": [frame for frame in test if not is_sheared(frame)],
+        "test, sheared": [frame for frame in test if is_sheared(frame)],
+        **{f"fresh, {n} atoms": fresh(folder, n) for n in (32, 108)},
+    }
+    found: dict[str, Any] = {}
+    for name, frames in sets.items():
+        errors = compute_errors(predict(model, frames, threads=1), frames).to_dict()
+        found[name] = {"frames": len(frames), **{c: factor * errors[c] for c, factor in COLUMNS.items()}}
+    found["crystal"] = crystal(HybridNNPCalculator(model, dtype="float64"))
+    write_json(place / "measured.json", found)
+
+
+def fresh(folder: Path, n_atoms: int) -> list[Atoms]:
+    """Return frames nobody trained on, from Langevin dynamics of the labels' potential at 300 to 1500 K."""
+    repeats = round((n_atoms / 4) ** (1 / 3))
+    frames = []
+    for number, temperature in enumerate((300, 900, 1500)):
+        atoms = bulk("Ni", a=3.5162 * (1 + 1.5e-5 * temperature), cubic=True) * (repeats, repeats, repeats)
+        atoms.calc = EAM(folder / "NiNb.eam.fs")
+        rng = np.random.default_rng([n_atoms, number])
+        dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng)
+        for _ in dynamics.irun(400):
+            if dynamics.nsteps >= 100 and dynamics.nsteps % 20 == 0:
+                frames.append(Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True))
+    calculator = EAM(folder / "NiNb.eam.fs")
+    return compute_labels(frames, calculator, ("energy", "forces", "stress", "energies"))
+
+
+def crystal(calculator: Any) -> dict[str, float]:
+    """Return lattice constant (Å) and elastic constants (GPa) at 10 and 0.5 % strain."""
+    lattice = compute_lattice(bulk("Ni", a=3.52), calculator, fmax=1e-4, smax_GPa=1e-3)
+    found = {"a": lattice.a}
+    for strain in (0.1, 0.005):
+        c = compute_elastic(lattice.atoms, calculator, strain=strain, shear="simple").tensor_GPa
+        values = {"C11": c[0, 0], "C12": c[0, 1], "C44": c[3, 3], "G": (c[0, 0] - c[0, 1]) / 2}
+        found |= {f"{name} {100 * strain:g} %": float(value) for name, value in values.items()}
+    return found
+
+
+def main() -> None:
+    """Train, measure, tabulate."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--epochs", type=int, nargs=2, default=(40, 30))
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    folder, out, epochs = arguments.folder, arguments.out, tuple(arguments.epochs)
+    missing = [(folder, out, name, epochs) for name in TRAININGS]
+    for _ in run_processes(train, missing, arguments.workers):
+        pass
+    teacher = crystal(EAM(folder / "NiNb.eam.fs"))
+    errors = ["| model | set | meV/atom | meV/Å | MPa | atomic energies, meV |", "|---|---|---|---|---|---|"]
+    crystals = ["| | " + " | ".join(teacher) + " |", "|---|" + "---|" * len(teacher)]
+    crystals.append("| EAM | " + " | ".join(f"{value:.4g}" for value in teacher.values()) + " |")
+    for name, (_, *stages) in TRAININGS.items():
+        for number, stage in enumerate(stages):
+            if stage is None:
+                continue
+            found = read_json(out / name.replace(", ", "-").replace(" ", "-") / str(number) / "measured.json")
+            words = f"{name}: {'fine-tuned' if number else 'initial'}"
+            for place, row in found.items():
+                if place != "crystal":
+                    cells = " | ".join(f"{row[column]:.3g}" for column in COLUMNS)
+                    errors.append(f"| {words} | {place} ({row['frames']}) | {cells} |")
+            values = " | ".join(f"{found['crystal'][key]:.4g}" for key in teacher)
+            crystals.append(f"| {words} | {values} |")
+    table = "\n".join([*errors, "", *crystals])
+    print(table)
+    write_atomic(out / "tables.md", table + "\n")
+
+
+if __name__ == "__main__":
+    main()
