@@ -14,11 +14,11 @@ outside and the sections inside.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from ase import Atoms
@@ -283,12 +283,23 @@ class Descriptor:
             len(self.settings.radial_shifts),
         )
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all stored arrays by name, for `from_arrays`."""
+        edges = {f"edges.{field.name}": getattr(self._edges, field.name) for field in fields(_Edges)}
+        own = ("species", "features", "_first", "_slopes", "_jacobian")
+        return {name: getattr(self, name) for name in own} | edges
+
+    @classmethod
+    def from_arrays(cls, settings: AEVSettings, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Put a descriptor together from its `arrays`."""
+        edges = {name.removeprefix("edges."): a for name, a in arrays.items() if name.startswith("edges.")}
+        own = {name: array for name, array in arrays.items() if not name.startswith("edges.")}
+        return cls(settings=settings, _edges=_Edges(**edges), **own)
+
     @property
     def nbytes(self) -> int:
         """Memory of the stored arrays in bytes."""
-        arrays = [value for value in vars(self._edges).values() if isinstance(value, np.ndarray)]
-        arrays += [self.species, self.features, self._first, self._slopes, self._jacobian]
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in self.arrays().values())
 
     def pull_back(self, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn dE/dG into dE/dr and the virial dE/deps (strain r -> (1 + eps) r, volume not divided out).

@@ -14,6 +14,7 @@ from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
 from asennp.train.config import TrainConfig
 from asennp.train.loop import FitResult, fit
+from asennp.train.storage import free_memory_MB
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def descriptor(config: Config) -> AEVSettings:
 
 def run_chains(config: Config, name: str, chains: Sequence[Chain]) -> list[FitResult]:
     """Run the chains in processes of one thread each; return the last stage's result of each."""
-    tasks = [(chain, descriptor(config)) for chain in chains]
+    memory_MB = 0.5 * free_memory_MB() / config.workers
+    tasks = [(chain, descriptor(config), memory_MB) for chain in chains]
     with watch(name, sum(chain.epochs for chain in chains), [chain.folder / "steps" for chain in chains]):
         for _ in run_processes(_run_chain, tasks, config.workers):
             pass
@@ -81,7 +83,7 @@ def _note(made: StepFile, before: int, record: dict[str, Any]) -> None:
     made(before + int(record["epoch"]), f"{1000 * record['force_mae']:.0f} meV/Å")
 
 
-def _run_chain(chain: Chain, aev: AEVSettings) -> None:
+def _run_chain(chain: Chain, aev: AEVSettings, memory_MB: float) -> None:
     chain.folder.mkdir(parents=True, exist_ok=True)
     frames = read_frames(chain.frames)
     made = StepFile(chain.folder / "steps")
@@ -99,6 +101,7 @@ def _run_chain(chain: Chain, aev: AEVSettings) -> None:
                 charges=chain.charges,
                 electrostatics=chain.electrostatics,
                 threads=1,
+                memory_MB=memory_MB,
                 progress=partial(_note, made, before),
             )
         before += stage.epochs

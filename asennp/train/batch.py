@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from asennp.errors import InputError
 from asennp.models.aev import Descriptor
 from asennp.models.network import AtomicNetworks, Forward
 from asennp.train.config import TrainConfig
-from asennp.train.data import Prepared
+from asennp.train.data import Features, Prepared
 from asennp.train.losses import Loss, compute_loss
 
 Map = Callable[[Callable[[int], None], int], None]
@@ -66,7 +67,13 @@ class Batch:
     ) -> None:
         self._networks = networks
         self._run = run
-        self._descriptors = [data.descriptors[k] for k in frames]
+        descriptors: list[Any] = [None] * len(frames)
+
+        def fetch(k: int) -> None:
+            descriptors[k] = data.descriptors[frames[k]]
+
+        run(fetch, len(frames))  # side by side, as they may have to be computed
+        self._descriptors: list[Descriptor | Features] = descriptors
         self._first = np.concatenate([[0], np.cumsum(data.sizes[frames])])
         features = np.concatenate([descriptor.features for descriptor in self._descriptors])
         species = torch.from_numpy(data.species[data.atoms_of(frames)])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from ase import Atoms
@@ -16,6 +16,7 @@ from asennp.processes import run_processes
 from asennp.results import Result
 from asennp.train.config import TrainConfig
 from asennp.train.loop import FitResult, fit
+from asennp.train.storage import free_memory_MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,10 @@ class CommitteeResult(Result):
     model: str
     members: tuple[FitResult, ...]
 
+    def best(self, quantity: str = "force_mae") -> FitResult:
+        """Return the member with the lowest validation error, a field of `Errors`: the one that goes on."""
+        return min(self.members, key=lambda member: float(getattr(member.validation, quantity)))
+
 
 def _fit_member(
     config: TrainConfig,
@@ -43,10 +48,12 @@ def _fit_member(
     aev: AEVSettings | None,
     charges: Mapping[str, float] | None,
     parts: Mapping[str, Sequence[int]] | None,
+    memory_MB: float,
 ) -> FitResult:
     torch.set_num_threads(1)
     start = None if init is None else load_model(init)
-    return fit(config, frames, folder, resume, start, aev=aev, charges=charges, parts=parts, threads=1)
+    given: dict[str, Any] = {"aev": aev, "charges": charges, "parts": parts, "memory_MB": memory_MB}
+    return fit(config, frames, folder, resume, start, threads=1, **given)
 
 
 def fit_committee(
@@ -60,6 +67,7 @@ def fit_committee(
     charges: Mapping[str, float] | None = None,
     parts: Sequence[Mapping[str, Sequence[int]]] | None = None,
     workers: int = 2,
+    memory_MB: float | None = None,
 ) -> CommitteeResult:
     """Train one member for each configuration and stack them.
 
@@ -78,6 +86,8 @@ def fit_committee(
         Training and validation indices of each member; by default by the member's seed.
     workers
         Processes side by side.
+    memory_MB
+        What the descriptors of all workers together may take, see `fit`.
     """
     if not configs:
         raise InputError("a committee needs members", where="fit_committee")
@@ -92,6 +102,7 @@ def fit_committee(
             got=f"{len(starts)} starts, {len(splits)} splits",
         )
     folder = Path(out_dir)
+    memory_MB = (0.5 * free_memory_MB() if memory_MB is None else memory_MB) / max(1, workers)
     jobs = [
         (
             config,
@@ -102,6 +113,7 @@ def fit_committee(
             aev,
             None if charges is None else dict(charges),
             splits[k],
+            memory_MB,
         )
         for k, config in enumerate(configs)
     ]

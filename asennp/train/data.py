@@ -68,11 +68,6 @@ class Prepared:
         """(n_frames + 1,) where each frame's atoms begin."""
         return np.concatenate([[0], np.cumsum(self.sizes)])
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the descriptors, in bytes."""
-        return sum(descriptor.nbytes for descriptor in self.descriptors)
-
     def atoms_of(self, frames: np.ndarray) -> np.ndarray:
         """Return the indices of the atoms of some frames, in the order of the frames."""
         first = self.first
@@ -106,7 +101,7 @@ def compute_features(frames: Sequence[Atoms], aev: AEVSettings, dtype: str, thre
 def prepare(
     frames: Sequence[Atoms], aev: AEVSettings, dtype: str = "float32", threads: int | None = None
 ) -> Prepared:
-    """Compute the descriptors of frames and gather their labels.
+    """Compute the descriptors of frames, to be kept in memory, and gather their labels.
 
     Parameters
     ----------
@@ -123,8 +118,17 @@ def prepare(
     return gather(frames, compute_descriptors(frames, aev, np.dtype(dtype).type, n_threads=threads))
 
 
-def gather(frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]) -> Prepared:
-    """Put the labels of frames beside descriptors that are there already (none, for the labels alone)."""
+def gather(
+    frames: Sequence[Atoms],
+    descriptors: Sequence[Descriptor | Features],
+    species: Sequence[np.ndarray] | None = None,
+) -> Prepared:
+    """Put the labels of frames beside descriptors that are there already (none, for the labels alone).
+
+    `species` are those of the descriptors, where asking them would make each anew.
+    """
+    if species is None:
+        species = [descriptor.species for descriptor in descriptors]
     volumes = np.array([abs(np.linalg.det(frame.cell.array)) for frame in frames])
     nothing = np.full(6, np.nan)
     stresses = np.array([frame.info.get("REF_stress", nothing) for frame in frames])
@@ -134,7 +138,7 @@ def gather(frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]
         descriptors=descriptors,
         sizes=np.array([len(frame) for frame in frames]),
         volumes=volumes,
-        species=np.concatenate([np.zeros(0), *(d.species for d in descriptors)]).astype(np.int64),
+        species=np.concatenate([np.zeros(0), *species]).astype(np.int64),
         energy=np.array([frame.info.get("REF_energy", np.nan) for frame in frames], dtype=float),
         energies=np.concatenate(energies),
         forces=np.concatenate(forces),

@@ -21,7 +21,7 @@ from asennp.train.average import Average
 from asennp.train.batch import Map, loss_and_gradients, mapper
 from asennp.train.checkpoint import load_checkpoint, save_checkpoint
 from asennp.train.config import TrainConfig
-from asennp.train.data import Prepared, prepare
+from asennp.train.data import Prepared, gather
 from asennp.train.losses import compute_loss
 from asennp.train.optimizers import Optimizers
 from asennp.train.prediction import Errors, compute_errors, predict_networks
@@ -32,6 +32,7 @@ from asennp.train.start import (
     starting_networks,
     starting_offsets,
 )
+from asennp.train.storage import keep_descriptors
 
 #: Seconds between checkpoints; the result does not depend on it.
 CHECKPOINT_SECONDS = 20.0
@@ -59,6 +60,8 @@ class FitResult(Result):
         Frames.
     audit
         The label audit, as text.
+    storage
+        Where the descriptors were, in words.
     """
 
     model: str
@@ -70,6 +73,7 @@ class FitResult(Result):
     n_train: int
     n_validation: int
     audit: str
+    storage: str = ""
 
 
 def run_epoch(
@@ -112,13 +116,13 @@ def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 def _ranges(data: Prepared, frames: np.ndarray, aev: AEVSettings) -> np.ndarray:
     """Return the smallest and largest value of each feature in training, (n_species, 2, length)."""
-    ranges = np.zeros((len(aev.species), 2, aev.length))
-    for number in range(len(aev.species)):
-        parts = [data.descriptors[k].features[data.descriptors[k].species == number] for k in frames]
-        features = np.concatenate(parts)
-        if len(features):
-            ranges[number] = features.min(axis=0), features.max(axis=0)
-    return ranges
+    ranges = np.full((len(aev.species), 2, aev.length), np.nan)
+    for k in frames:
+        descriptor = data.descriptors[k]
+        for number in np.unique(descriptor.species):
+            mine, (low, high) = descriptor.features[descriptor.species == number], ranges[number]
+            ranges[number] = np.fmin(low, mine.min(axis=0)), np.fmax(high, mine.max(axis=0))
+    return np.nan_to_num(ranges)
 
 
 def _validate(
@@ -192,6 +196,7 @@ def fit(
     electrostatics: str | None = None,
     parts: Mapping[str, Sequence[int]] | None = None,
     threads: int | None = None,
+    memory_MB: float | None = None,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> FitResult:
     """Train the networks of one model.
@@ -226,6 +231,10 @@ def fit(
         Indices of ``"train"`` and ``"validation"`` frames; by default split by block with the seed.
     threads
         Frames side by side; by default as many as torch uses.
+    memory_MB
+        What descriptors and their Jacobian may take of the memory, by default half of what is free. More goes
+        into a file in `out_dir`, and where half of the free disk would not hold it, is computed anew at every
+        step; results are the same.
     progress
         Called with each epoch's record.
 
@@ -244,7 +253,10 @@ def fit(
     baseline = starting_baseline(charges, electrostatics, init)
     identity = identity_of(config, aev, networks, offsets, baseline, frames, chosen)
     threads = threads or torch.get_num_threads()
-    prepared = prepare(frames, aev, config.dtype, threads)
+    descriptors, storage = keep_descriptors(
+        frames, aev, np.dtype(config.dtype).type, threads=threads, memory_MB=memory_MB, folder=out_dir
+    )
+    prepared = gather(frames, descriptors, [aev.indices(frame) for frame in frames])
 
     # start, or the checkpoint
     folder = Path(out_dir)
@@ -352,6 +364,7 @@ def fit(
         n_train=len(train),
         n_validation=len(validation),
         audit=found.text(),
+        storage=storage,
     )
     result.to_json(folder / "result.json")
     return result

@@ -231,6 +231,7 @@ def test_a_committee_stacks_members_that_equal_single_trainings(frames, tmp_path
     result = fit_committee(configs, frames, tmp_path / "committee", aev=AEV, workers=2)
     model = load_model(result.model)
     assert model.n_members == 2
+    assert result.best("force_mae") is min(result.members, key=lambda m: m.validation.force_mae)
     for k, config in enumerate(configs):
         single = fit(config, frames, tmp_path / f"single-{k}", aev=AEV)
         assert sha256_file(single.model) == sha256_file(result.members[k].model)

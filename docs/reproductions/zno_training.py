@@ -1,0 +1,152 @@
+"""ZnO, empirical level: total energies with Coulomb (T-Train) against atomic energies without (A-Train).
+
+    python docs/reproductions/zno_training.py OUT [--sizes 100 300 900] [--epochs 40] [--test 300]
+
+From the shipped pools. OUT gets a folder a training, a distillation, the table and the figure; started again
+it goes on.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from asennp import BuckinghamCoulomb
+from asennp.dataset import compute_labels, load_pool, split
+from asennp.distill import DistillSettings, distill
+from asennp.evaluate import compute_interval
+from asennp.files import read_json, write_atomic, write_json
+from asennp.models.model import load_model
+from asennp.processes import run_processes
+from asennp.report.figures import plot_curves
+from asennp.train.config import PRESETS
+from asennp.train.loop import fit
+from asennp.train.prediction import compute_errors, predict
+from asennp.units import EV_A3_MPA
+
+#: Kind -> (settings, whether the labels hold the Coulomb sum of the formal charges).
+KINDS = {
+    "T-Train, Buckingham + Coulomb": ("short-T", True),
+    "A-Train, Buckingham": ("short-A", False),
+}
+FORMAL = {"Zn": 2.0, "O": -2.0}
+POOLS = {"SC": "zno-sc", "FCC": "zno-fcc"}
+#: MD steps of a block: frames nearer than this in time are on one side of the split.
+BLOCK = 20_000
+ERRORS = {
+    "energy (meV/atom)": ("energy_mae", 1e3),
+    "forces (meV/Å)": ("force_mae", 1e3),
+    "stress (MPa)": ("stress_mae", EV_A3_MPA),
+}
+
+
+def frames_of(pool: str, part: str) -> list[Atoms]:
+    """Return the part of a pool that trainings may see, or its test frames, by block of the walk."""
+    frames = load_pool(POOLS[pool])
+    parts = split(frames, {"seen": 0.85, "test": 0.15}, seed=0, window=BLOCK)
+    return [frames[k] for k in parts[part]]
+
+
+def labelled(frames: list[Atoms], coulomb: bool) -> list[Atoms]:
+    """Label frames by the empirical potential, with or without its Coulomb sum."""
+    calculator = BuckinghamCoulomb("zno-lewis-catlow", coulomb=coulomb, cutoff=10.0, guard=True)
+    return compute_labels(frames, calculator, ("energy", "energies", "forces", "stress"))
+
+
+def name_of(kind: str, chosen: str, n: int, member: int) -> str:
+    """Return the folder of a training."""
+    return f"{kind[0]}-{chosen}-{n}-{member}"
+
+
+def train(out: Path, kind: str, chosen: str, n: int, member: int, epochs: int, n_test: int) -> None:
+    """Train on n frames of the SC pool, by chance or distilled, and measure on the test frames of both pools.
+
+    Coulomb at the formal charges is exact: a model of the short range errs on the whole potential by what
+    it errs on the short range.
+    """
+    folder = out / name_of(kind, chosen, n, member)
+    if (folder / "test.json").exists():
+        return
+    preset, coulomb = KINDS[kind]
+    seen = frames_of("SC", "seen")
+    order = np.random.default_rng(member).permutation(len(seen))[:n]
+    picked = read_json(out / "distilled.json")["indices"] if chosen == "distilled" else order.tolist()
+    frames = labelled([seen[k] for k in picked], coulomb)
+    settings = replace(PRESETS[preset], seed=member, epochs=epochs)
+    result = fit(settings, frames, folder, charges={} if coulomb else FORMAL, threads=1)
+    errors = {}
+    for pool in POOLS:
+        test = frames_of(pool, "test")
+        test = labelled([test[k] for k in np.linspace(0, len(test) - 1, n_test).astype(int)], coulomb)
+        found = compute_errors(predict(load_model(result.model), test, threads=1), test)
+        errors[pool] = {name: factor * getattr(found, column) for name, (column, factor) in ERRORS.items()}
+    write_json(folder / "test.json", {"n_test": n_test, "n": len(frames), **errors})
+
+
+def distil(out: Path, n: int) -> None:
+    """Choose about n frames of the SC pool by committees that learn atomic energies alone."""
+    seen = labelled(frames_of("SC", "seen"), coulomb=False)
+    atomic = replace(PRESETS["short-A"], force_weight=0.0, stress_weight=0.0, epochs=30, batch_size=8)
+    rounds = 6
+    initial = n // 3
+    settings = DistillSettings(
+        initial=initial,
+        chunk=-(-(len(seen) - initial) // rounds),
+        n_sd=1.0,
+        cap=-(-(n - initial) // rounds),
+        n_members=3,
+        train=atomic,
+        warm_epochs=15,
+        curve_frames=100,
+    )
+    result = distill(seen, settings, out / "distillation", workers=1)
+    write_json(out / "distilled.json", {"indices": result.indices.tolist(), "n_pool": result.n_pool})
+
+
+def main() -> None:
+    """Train, tabulate, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="+", default=(100, 300, 900))
+    parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--test", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    out, members, sizes = arguments.out, range(arguments.members), sorted(arguments.sizes)
+    rest = (arguments.epochs, arguments.test)
+    # the distilled set is of the middle size, so that chance and choice compare at as many frames
+    middle = sizes[len(sizes) // 2]
+    runs = [(kind, "chance", n) for n in sizes for kind in KINDS] + [(list(KINDS)[1], "distilled", middle)]
+    tasks = [(out, *run, k, *rest) for k in members for run in runs]
+    if not (out / "distilled.json").exists():
+        for _ in run_processes(distil, [(out, middle)], 1):
+            pass
+    for _ in run_processes(train, tasks, arguments.workers):
+        pass
+
+    lines = ["| training | frames | test on | " + " | ".join(ERRORS) + " |", "|---|---|---|---|---|---|"]
+    curves: dict[str, dict[str, tuple[list[int], np.ndarray]]] = {name: {} for name in ERRORS}
+    for kind, chosen, n in runs:
+        found = [read_json(out / name_of(kind, chosen, n, k) / "test.json") for k in members]
+        for pool in POOLS:
+            cells = [f"{compute_interval([row[pool][name] for row in found]).mean:.3g}" for name in ERRORS]
+            lines.append(f"| {kind}, {chosen} | {found[0]['n']} | {pool} | " + " | ".join(cells) + " |")
+    for kind in KINDS:
+        for name, panel in curves.items():
+            values = [
+                [read_json(out / name_of(kind, "chance", n, k) / "test.json")["SC"][name] for n in sizes]
+                for k in members
+            ]
+            panel[kind] = (sizes, np.array(values))
+    table = "\n".join(lines)
+    print(table)
+    write_atomic(out / "table.md", table + "\n")
+    titles = {name.capitalize().replace(" (", " MAE ("): panel for name, panel in curves.items()}
+    plot_curves(titles, "Training frames", log=True).savefig(out / "zno-training.svg")
+
+
+if __name__ == "__main__":
+    main()
