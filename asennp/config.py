@@ -192,6 +192,10 @@ class DistillConfig(Section):
     """Most frames taken a round."""
     n_sd: float = 3.0
     """A frame is taken when its score exceeds the mean by this many standard deviations."""
+    per_species: bool = False
+    """Judge the atoms of each species apart."""
+    diversity: bool = False
+    """Where the cap cuts, take frames far from each other in the space of the descriptor, not the worst."""
     n_members: Annotated[int, Field(ge=2)] = 5
     train: TrainConfig
     """Training of each member of the committee."""

@@ -9,7 +9,8 @@ from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
 from asennp.dataset import compute_labels
-from asennp.distill import DistillResult, DistillSettings, distill
+from asennp.distill import DistillResult, DistillSettings, distill, farthest_points, select
+from asennp.distill.selection import frame_scores, standard_scores
 from asennp.errors import InputError
 from asennp.models import AEVSettings
 from asennp.train import TrainConfig
@@ -146,3 +147,46 @@ def test_bad_input_is_refused(pool, tmp_path):
         distill(pool, SETTINGS, tmp_path / "b", aev=AEV)
     with pytest.raises(InputError, match="atomic energies"):
         DistillSettings(train=TrainConfig())
+
+
+def test_labels_are_audited_before_anything_is_trained(pool, tmp_path):
+    odd = [frame.copy() for frame in pool]
+    odd[3].arrays["REF_energies"][0] = np.nan
+    with pytest.raises(InputError, match="frame 3: REF_energies holds NaN"):
+        distill(odd, SETTINGS, tmp_path, aev=AEV)
+
+
+def test_each_species_is_judged_by_itself():
+    """The second species is a hundred times better known; its odd frame counts no less."""
+    rng = np.random.default_rng(0)
+    sizes, groups = np.full(50, 2), np.tile([0, 1], 50)
+    spread = rng.uniform(0.9, 1.1, 100) * np.tile([1.0, 0.01], 50)
+    spread[2 * 31 + 1] = 0.02  # below every spread of the other species
+    together = frame_scores(spread, sizes)
+    apart = frame_scores(spread, sizes, groups)
+    assert together.shape == (50, 1) and apart.shape == (50, 2)
+    assert standard_scores(together).argmax() != 31 and standard_scores(apart).argmax() == 31
+    assert select(standard_scores(apart), 3.0, 5).tolist() == [31]
+    assert len(select(standard_scores(together), 3.0, 5)) == 0
+
+
+def test_diverse_points_are_far_from_each_other_and_from_the_known():
+    """Three clusters: one known, two new; the two chosen are of the two new ones."""
+    rng = np.random.default_rng(1)
+    centres = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = np.repeat(centres, 20, axis=0) + 0.1 * rng.normal(size=(60, 2))
+    chosen = farthest_points(points, 2, known=centres[:1])
+    assert sorted(k // 20 for k in chosen.tolist()) == [1, 2]
+    assert farthest_points(points, 3)[0] == 0 and len(farthest_points(points, 100)) == 60
+    above = np.linspace(9.0, 4.0, 60)  # the worst are all of the first cluster
+    assert set(select(above, 3.0, 3).tolist()) == {0, 1, 2}
+    assert {k // 20 for k in select(above, 3.0, 3, points).tolist()} == {0, 1, 2}
+    assert len(select(above, 8.9, 3, points)) == 2  # too few to be cut
+
+
+def test_species_apart_and_diversity_run_and_resume(pool, tmp_path):
+    settings = replace(SETTINGS, per_species=True, diversity=True, n_sd=1.0, curve_frames=5)
+    whole = distill(pool, settings, tmp_path, aev=AEV, workers=1)
+    assert all(len(r.chosen) <= 3 and len(r.errors) == len(r.scores) for r in whole.rounds)
+    assert all(np.isnan(r.threshold) for r in whole.rounds) and len(whole.rounds[0].chosen) == 3
+    assert repr(distill(pool, settings, tmp_path, aev=AEV).to_dict()) == repr(whole.to_dict())

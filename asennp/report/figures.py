@@ -4,7 +4,7 @@ from asennp.report.calibration import plot_calibration
 from asennp.report.charge import plot_sweeps
 from asennp.report.crystals import plot_elastic, plot_enthalpies
 from asennp.report.defects import plot_defects
-from asennp.report.learning import plot_curves, plot_scores, plot_stages
+from asennp.report.learning import plot_curves, plot_foresight, plot_history, plot_scores, plot_stages
 from asennp.report.mechanics import plot_eos, plot_stability, plot_stress_strain
 from asennp.report.methods import PropertyRow, plot_methods, plot_parity, plot_properties
 from asennp.report.phonons import plot_phonons, plot_quasiharmonic, plot_thermal
@@ -31,8 +31,10 @@ __all__ = [
     "plot_enthalpies",
     "plot_eos",
     "plot_fixed_cell",
+    "plot_foresight",
     "plot_free_energy",
     "plot_heat_capacity",
+    "plot_history",
     "plot_ladders",
     "plot_map",
     "plot_methods",

@@ -19,6 +19,7 @@ from asennp.report.style import (
     panels,
     plain_log,
 )
+from asennp.units import EV_A3_MPA
 
 
 @house_style
@@ -77,6 +78,27 @@ def plot_curves(
     return figure
 
 
+def plot_history(histories: Mapping[str, Mapping[str, ArrayLike]]) -> Any:
+    """Plot the validation errors of trainings over their epochs.
+
+    Parameters
+    ----------
+    histories
+        {training: `FitResult.history`}; quantities without labels are left out.
+    """
+    columns = {
+        "Energy MAE (meV/atom)": ("energy_mae", 1e3),
+        "Force MAE (meV/Å)": ("force_mae", 1e3),
+        "Stress MAE (MPa)": ("stress_mae", EV_A3_MPA),
+    }
+    panels_of_curves: dict[str, dict[str, tuple[ArrayLike, ArrayLike]]] = {}
+    for title, (column, factor) in columns.items():
+        curves = {name: factor * np.asarray(history[column], float) for name, history in histories.items()}
+        if any(np.isfinite(values).any() for values in curves.values()):
+            panels_of_curves[title] = {n: (np.arange(1, len(y) + 1), y) for n, y in curves.items()}
+    return plot_curves(panels_of_curves, "Epoch", log=True, dots=False)
+
+
 @house_style
 def plot_scores(
     scores: Mapping[str, ArrayLike],
@@ -124,6 +146,38 @@ def plot_scores(
         ax.set_title(name)
         ax.set_xlabel(f"Score ({unit})")
     axes[0, 0].set_ylabel("Frames")
+    return figure
+
+
+@house_style
+def plot_foresight(
+    scores: Mapping[str, ArrayLike], errors: Mapping[str, ArrayLike], unit: str = "meV"
+) -> Any:
+    """Plot what a committee foretold beside what came: error against score, one dot a frame.
+
+    The line is error = score; the title gives the rank correlation (Spearman's), 1 for a committee that
+    puts the frames in the right order.
+
+    Parameters
+    ----------
+    scores, errors
+        {round or pool: (n,)}, one panel each, positive.
+    """
+    figure, axes = panels(1, len(scores), height=2.6)
+    for ax, (name, given) in zip(axes[0], scores.items()):
+        x, y = np.asarray(given, float), np.asarray(errors[name], float)
+        ranks = [np.argsort(np.argsort(values)) for values in (x, y)]
+        order = float(np.corrcoef(*ranks)[0, 1]) if len(x) > 1 else float("nan")
+        ax.plot(x, y, ".", color=BLUE, markersize=3.0, alpha=0.5)
+        ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+        ax.plot(ends, ends, color=INK, linewidth=1.0)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        plain_log(ax.xaxis)
+        plain_log(ax.yaxis)
+        ax.set_title(f"{name}: rank correlation {order:.2f}")
+        ax.set_xlabel(f"Score ({unit})")
+    axes[0, 0].set_ylabel(f"Largest error ({unit})")
     return figure
 
 

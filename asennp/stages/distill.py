@@ -67,9 +67,13 @@ def _n_rounds(config: Config, walker: Path, first: bool) -> int:
 
 
 def _scores(result: DistillResult) -> dict[str, Any]:
-    """Return the scores and the threshold of the last round that screened."""
+    """Return scores, errors and the threshold of the last round that screened; no threshold by species."""
     screened = [r for r in result.rounds if len(r.scores)]
-    return {"scores": screened[-1].scores.tolist(), "threshold": screened[-1].threshold} if screened else {}
+    if not screened:
+        return {}
+    last = screened[-1]
+    threshold = last.threshold if np.isfinite(last.threshold) else None
+    return {"scores": last.scores.tolist(), "errors": last.errors.tolist(), "threshold": threshold}
 
 
 def _distill_pools(config: Config, folder: Path, sampled: Path) -> None:
@@ -80,6 +84,8 @@ def _distill_pools(config: Config, folder: Path, sampled: Path) -> None:
         chunk=c.chunk,
         n_sd=c.n_sd,
         cap=c.cap,
+        per_species=c.per_species,
+        diversity=c.diversity,
         n_members=c.n_members,
         train=c.train,
         warm_epochs=c.warm_epochs,

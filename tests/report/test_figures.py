@@ -65,6 +65,12 @@ def test_learning_curves_scores_and_stages():
         assert f">{text}<" in svg
     svg = words(figures.plot_scores({"Round 1": [1.0, 2.0, 3.0, 9.0]}, {"Round 1": 5.0}))
     assert "1 of 4 above 5 meV" in svg and "Score (meV)" in svg
+    errors = {"Round 1": [2.0, 1.0, 6.0, 30.0]}  # ranks 2 1 3 4 beside 1 2 3 4: correlation 0.8
+    assert "rank correlation 0.80" in words(figures.plot_foresight({"Round 1": [1.0, 2.0, 3.0, 9.0]}, errors))
+    nothing = np.full(3, np.nan)
+    history = {"energy_mae": [0.3, 0.2, 0.1], "force_mae": [1.0, 0.5, 0.4], "stress_mae": nothing}
+    svg = words(figures.plot_history({"seed 0": history, "seed 1": history}))
+    assert "Force MAE" in svg and "seed 1" in svg and "Stress" not in svg
     assert ">92 s<" in words(figures.plot_stages({"label": 92.0, "train": 3.25}))
 
 

@@ -132,11 +132,20 @@ def distillation(summaries: Summaries) -> Section:
     screened = {f"pool {name}": found for name, found in s["last_scores"].items() if found}
     if screened:
         scores = {name: 1e3 * np.array(found["scores"]) for name, found in screened.items()}
-        thresholds = {name: 1e3 * found["threshold"] for name, found in screened.items()}
+        thresholds = {
+            name: 1e3 * found["threshold"] for name, found in screened.items() if found["threshold"]
+        }
+        errors = {name: 1e3 * np.array(found["errors"]) for name, found in screened.items()}
         blocks.append(
             Figure(
                 figures.plot_scores(scores, thresholds),
                 "Scores of the last screened chunk: largest spread of an atomic energy.",
+            )
+        )
+        blocks.append(
+            Figure(
+                figures.plot_foresight(scores, errors),
+                "The same scores beside the largest error of an atomic energy in each frame.",
             )
         )
     return Section(

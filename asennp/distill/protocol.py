@@ -6,7 +6,8 @@ a committee is trained on the frames chosen so far, and scores the chunk by
     UQ_i = standard deviation of the atomic energy e_i over the members,   score = max_i UQ_i.
 
 Frames above mean + n_sd * (standard deviation) of the chunk's scores are chosen, the worst first, up
-to a cap. A second pool may start from what the first one gave.
+to a cap. Options judge the species apart and choose by diversity where the cap cuts
+(`asennp.distill.selection`). A second pool may start from what the first one gave.
 """
 
 import json
@@ -22,6 +23,7 @@ import torch
 from ase import Atoms
 
 from asennp.dataset import audit, compute_labels
+from asennp.distill.selection import fingerprints, frame_scores, select, standard_scores
 from asennp.errors import InputError
 from asennp.files import append_jsonl, read_json, read_jsonl, sha256_json, write_atomic, write_json
 from asennp.models.aev import AEVSettings, Descriptor, compute_descriptors
@@ -53,6 +55,12 @@ class DistillSettings:
         The threshold lies this many standard deviations above the mean score.
     cap
         At most this many frames are chosen in a round.
+    per_species
+        Judge the largest spread among the atoms of each species by the chunk's mean and deviation of that
+        species; a frame counts by its most unusual one.
+    diversity
+        Where more than `cap` frames are above the threshold, take not the worst of them but those that lie
+        farthest from each other and from the frames chosen before, in the space of the descriptor.
     n_members
         Committee members.
     train
@@ -71,6 +79,8 @@ class DistillSettings:
     chunk: int = 2000
     n_sd: float = 3.0
     cap: int = 100
+    per_species: bool = False
+    diversity: bool = False
     n_members: int = 5
     train: TrainConfig = field(default_factory=lambda: TrainConfig(stage="A-Train", energy_weight=8.0))
     warm_epochs: int | None = None
@@ -101,11 +111,14 @@ class DistillRound(Result):
     screened
         Indices (into the pool) of the chunk; empty for the closing round that only measures.
     scores
-        Score of each of them (eV).
+        Score of each of them (eV): the largest spread of an atomic energy.
+    errors
+        The largest error of an atomic energy of the committee's mean in each of them (eV): what the score
+        should foretell.
     threshold
-        Score above which frames were chosen (eV).
+        Score above which frames were chosen (eV); NaN where species are judged apart.
     chosen
-        Indices of the frames chosen, the highest score first.
+        Indices of the frames chosen, the most unusual first (by diversity: in the order of choice).
     energies_mae, energy_mae, force_mae, stress_mae
         Errors of the committee's mean on the pool before the choice: atomic energies (eV), energy
         (eV/atom), forces (eV/Å), stress (eV/Å^3); NaN where the pool lacks the label.
@@ -114,6 +127,7 @@ class DistillRound(Result):
     n_train: int
     screened: np.ndarray
     scores: np.ndarray
+    errors: np.ndarray
     threshold: float
     chosen: np.ndarray
     energies_mae: float
@@ -245,19 +259,19 @@ class _Committee:
         trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
         self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
 
-    def scores(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor | Features]) -> np.ndarray:
-        """Return the largest spread of atomic energies in each frame (n_frames,), eV."""
-        data = gather(frames, descriptors)
+    def spreads(self, data: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """Return the spread and the error of the mean of every atomic energy, (n_atoms,), eV."""
         everything = np.arange(len(data))
-        spreads = []
+        spreads, errors = [], []
         with mapper(1) as run:
             for begin in range(0, len(data), _SCORING_CHUNK):
                 part = everything[begin : begin + _SCORING_CHUNK]
-                species = data.species[data.atoms_of(part)]
+                atoms = data.atoms_of(part)
+                species = data.species[atoms]
                 energies = [Batch(n, data, part, run, False).energies + o[species] for n, o in self.members]
-                spread = np.std(energies, axis=0)
-                spreads.append(np.maximum.reduceat(spread, np.cumsum(data.sizes[part]) - data.sizes[part]))
-        return np.concatenate(spreads)
+                spreads.append(np.std(energies, axis=0))
+                errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
+        return np.concatenate(spreads), np.concatenate(errors)
 
     def measure(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor]) -> dict[str, float]:
         """Return the errors of the committee's mean on frames."""
@@ -404,14 +418,10 @@ def distill(
             committee.train(data.for_training(known), number, run)
             errors = _measure(committee, data, measured, settings.curve_frames is not None)
             chunk = chunks[number] if number < len(chunks) else order[:0]
-            scores, threshold, above = _screen(committee, data, chunk)
+            screened = _screen(committee, data, chunk, known)
+            chosen_now = screened.pop("chosen") - n_start
             finished = DistillRound(
-                n_train=len(known),
-                screened=chunk - n_start,
-                scores=scores,
-                threshold=threshold,
-                chosen=above - n_start,
-                **errors,
+                n_train=len(known), screened=chunk - n_start, chosen=chosen_now, **screened, **errors
             )
             if settings.warm_epochs is not None:
                 committee.save(folder / f"members-{number}.npz")
@@ -460,13 +470,28 @@ def _measure(committee: _Committee, data: _Pool, indices: np.ndarray, keep: bool
     return sums
 
 
-def _screen(committee: _Committee, data: _Pool, chunk: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Score a chunk; return scores, threshold, and the frames above it, the highest score first."""
+def _screen(committee: _Committee, data: _Pool, chunk: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+    """Score a chunk and choose from it: scores, errors, threshold and chosen, as in `DistillRound`."""
     if len(chunk) == 0:
-        return np.zeros(0), float("nan"), chunk
+        return {"scores": np.zeros(0), "errors": np.zeros(0), "threshold": float("nan"), "chosen": chunk}
     settings = committee.settings
-    scores = committee.scores([data.frames[k] for k in chunk], [data.features[k] for k in chunk])
+    prepared = gather([data.frames[k] for k in chunk], [data.features[k] for k in chunk])
+    spreads, errors = committee.spreads(prepared)
+    scores = frame_scores(spreads, prepared.sizes)[:, 0]
     threshold = float(scores.mean() + settings.n_sd * scores.std())
-    ranked = np.argsort(-scores, kind="stable")
-    above = ranked[scores[ranked] > threshold][: settings.cap]
-    return scores, threshold, chunk[above]
+    judged = scores[:, None]
+    if settings.per_species:
+        judged, threshold = frame_scores(spreads, prepared.sizes, prepared.species), float("nan")
+    points = seen = None
+    if settings.diversity:
+        points, seen = (
+            fingerprints(
+                [data.features[k].features for k in some],
+                [data.features[k].species for k in some],
+                len(committee.aev.species),
+            )
+            for some in (chunk, known)
+        )
+    picked = select(standard_scores(judged), settings.n_sd, settings.cap, points, seen)
+    largest = frame_scores(errors, prepared.sizes)[:, 0]
+    return {"scores": scores, "errors": largest, "threshold": threshold, "chosen": chunk[picked]}
