@@ -1,6 +1,6 @@
 """Nickel from embedded-atom labels: initial training and fine-tuning, with and without stress in the loss.
 
-    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--workers 1]
+    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--every 1] [--only NAME ...]
 
 FOLDER holds ni32_eam.h5, eam_atomic_tot.npz and NiNb.eam.fs of the tutorials of the paper's author. OUT
 gets a folder a model and the tables of ni-training.md; started again, it goes on.
@@ -57,23 +57,28 @@ def is_sheared(frame: Atoms) -> bool:
     return bool(np.abs(frame.cell.array - np.diag(frame.cell.lengths())).max() > 1e-6)
 
 
-def train(folder: Path, out: Path, name: str, epochs: tuple[int, int]) -> None:
-    """Train a model, initial stage and fine-tuning, and measure each stage."""
+def train(folder: Path, out: Path, name: str, epochs: tuple[int, int], every: int) -> None:
+    """Train a model on every so-many-th frame, initial stage and fine-tuning, and measure each stage."""
     sheared, *stages = TRAININGS[name]
     frames = divided(folder)
-    seen = [frame for frame in frames["seen"] if sheared or not is_sheared(frame)]
+    seen = [frame for frame in frames["seen"] if sheared or not is_sheared(frame)][::every]
     model = None
     for number, (stage, length) in enumerate(zip(stages, epochs)):
         if stage is None:
             continue
-        place = out / name.replace(", ", "-").replace(" ", "-") / str(number)
+        place = place_of(out, name, number)
         settings = replace(PRESETS[stage], epochs=length, **SHORT)
         fit(settings, seen, place, init=model, threads=1)
         model = load_model(place / "model.asennp")
-        measure(folder, out, place, frames["test"])
+        measure(folder, place, frames["test"])
 
 
-def measure(folder: Path, out: Path, place: Path, test: list[Atoms]) -> None:
+def place_of(out: Path, name: str, number: int) -> Path:
+    """Return the folder of a stage."""
+    return out / name.replace(", ", "-").replace(" ", "-") / str(number)
+
+
+def measure(folder: Path, place: Path, test: list[Atoms]) -> None:
     """Write a model's errors on the test sets, and its crystal."""
     if (place / "measured.json").exists():
         return
@@ -124,21 +129,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, nargs=2, default=(40, 30))
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     folder, out, epochs = arguments.folder, arguments.out, tuple(arguments.epochs)
-    missing = [(folder, out, name, epochs) for name in TRAININGS]
+    missing = [(folder, out, name, epochs, arguments.every) for name in arguments.only]
     for _ in run_processes(train, missing, arguments.workers):
         pass
     teacher = crystal(EAM(folder / "NiNb.eam.fs"))
     errors = ["| model | set | meV/atom | meV/Å | MPa | atomic energies, meV |", "|---|---|---|---|---|---|"]
     crystals = ["| | " + " | ".join(teacher) + " |", "|---|" + "---|" * len(teacher)]
     crystals.append("| EAM | " + " | ".join(f"{value:.4g}" for value in teacher.values()) + " |")
-    for name, (_, *stages) in TRAININGS.items():
-        for number, stage in enumerate(stages):
+    for name in arguments.only:
+        for number, stage in enumerate(TRAININGS[name][1:]):
             if stage is None:
                 continue
-            found = read_json(out / name.replace(", ", "-").replace(" ", "-") / str(number) / "measured.json")
+            found = read_json(place_of(out, name, number) / "measured.json")
             words = f"{name}: {'fine-tuned' if number else 'initial'}"
             for place, row in found.items():
                 if place != "crystal":

@@ -1,6 +1,6 @@
 """ZnO, empirical level: total energies with Coulomb (T-Train) against atomic energies without (A-Train).
 
-    python docs/reproductions/zno_training.py OUT [--sizes 100 300 900] [--epochs 40] [--test 300]
+    python docs/reproductions/zno_training.py OUT [--sizes 100 300 900] [--epochs 40] [--distil]
 
 From the shipped pools. OUT gets a folder a training, a distillation, the table and the figure; started again
 it goes on.
@@ -110,6 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=(100, 300, 900))
+    parser.add_argument(
+        "--distil", action="store_true", help="also train on a distilled set of the middle size"
+    )
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--test", type=int, default=300)
@@ -119,9 +122,10 @@ def main() -> None:
     rest = (arguments.epochs, arguments.test)
     # the distilled set is of the middle size, so that chance and choice compare at as many frames
     middle = sizes[len(sizes) // 2]
-    runs = [(kind, "chance", n) for n in sizes for kind in KINDS] + [(list(KINDS)[1], "distilled", middle)]
+    runs = [(kind, "chance", n) for n in sizes for kind in KINDS]
+    runs += [(list(KINDS)[1], "distilled", middle)] if arguments.distil else []
     tasks = [(out, *run, k, *rest) for k in members for run in runs]
-    if not (out / "distilled.json").exists():
+    if arguments.distil and not (out / "distilled.json").exists():
         for _ in run_processes(distil, [(out, middle)], 1):
             pass
     for _ in run_processes(train, tasks, arguments.workers):
