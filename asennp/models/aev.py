@@ -152,17 +152,26 @@ class _Edges:
 
 
 def _find_edges(
-    atoms: Atoms, species: np.ndarray, settings: AEVSettings, neighbors: VerletPairs | None
+    atoms: Atoms,
+    species: np.ndarray,
+    settings: AEVSettings,
+    neighbors: VerletPairs | None,
+    n_centres: int | None = None,
 ) -> tuple[_Edges, np.ndarray]:
-    """Return the edges and the distances of the pairs."""
+    """Return the edges and the distances of the pairs; those of the first `n_centres` atoms if given."""
     positions, cell = atoms.positions, atoms.cell.array
     check_geometry(positions, cell, atoms.pbc)
     if neighbors is None:
         neighbors = VerletPairs(settings.radial_cutoff, skin=0.0)
     listed = neighbors.update(positions, cell, atoms.pbc)
+    if n_centres is not None:  # i < j: a pair with a centre begins with one
+        listed = tuple(column[: np.searchsorted(listed[0], n_centres)] for column in listed)  # type: ignore[assignment]
     i, j, vectors, distances, starts, pair, sign = kernels.find_edges(
         positions, cell, *listed, settings.radial_cutoff, settings.angular_cutoff
     )
+    if n_centres is not None:
+        starts = starts[: n_centres + 1]
+        pair, sign = pair[: starts[-1]], sign[: starts[-1]]
     if len(distances):
         refuse_overlap(distances, i, j)
     neighbor_species = species[np.where(sign == 1, j[pair], i[pair])]

@@ -198,11 +198,20 @@ class DirectDescriptor:
 
 
 def compute_direct(
-    atoms: Atoms, settings: AEVSettings, dtype: type = np.float32, *, neighbors: VerletPairs | None = None
+    atoms: Atoms,
+    settings: AEVSettings,
+    dtype: type = np.float32,
+    *,
+    neighbors: VerletPairs | None = None,
+    n_centres: int | None = None,
 ) -> DirectDescriptor:
-    """Compute the features for a prediction; parameters and errors as for `compute_descriptor`."""
+    """Compute the features for a prediction; parameters and errors as for `compute_descriptor`.
+
+    With `n_centres` the features of the first so many atoms are computed; the others, such as the ghosts of
+    a domain, are neighbours only, and rows of theirs mean nothing.
+    """
     species = settings.indices(atoms)
-    edges, distances = _find_edges(atoms, species, settings, neighbors)
+    edges, distances = _find_edges(atoms, species, settings, neighbors, n_centres)
     tables = _tabulate(settings, np.dtype(dtype).name)
     features: np.ndarray = np.zeros((len(species), settings.length), dtype)
     envelope = kernels_direct.envelopes(distances, settings.angular_cutoff)

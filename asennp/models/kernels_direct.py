@@ -320,7 +320,7 @@ def pull_back_angular(
     `gauss` are the tables of values and of slopes, a row of `bump` holds values, then slopes.
     """
     n_species, n_shifts, n_sections = len(pair_columns), len(shifts), len(sections) // 2
-    n_members, n_atoms = gradients.shape[:2]
+    n_members = len(gradients)
     edges, places, groups, triples, intervals = _make_room(starts, n_species, wide)
     h, own = (
         np.empty(2 * n_sections, gradients.dtype),
@@ -328,7 +328,7 @@ def pull_back_angular(
     )
     out = np.zeros((n_members, 3, triples.shape[1]), gradients.dtype)
     pull = np.zeros((n_members, 3, edges.shape[1]))
-    for centre in range(n_atoms):
+    for centre in range(len(starts) - 1):
         begin, end = starts[centre], starts[centre + 1]
         _gather(
             begin,
