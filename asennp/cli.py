@@ -324,14 +324,42 @@ def import_(
 @app.command(rich_help_panel=MODEL)
 def export(
     model: Annotated[str, typer.Argument(help="A shipped model's name, or a file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for TorchANI's files.")] = None,
+    lammps: Annotated[Path | None, typer.Option(help="Folder for a LAMMPS input instead.")] = None,
+    structure: Annotated[
+        Path | None, typer.Option(help="lammps: a structure in any format that ASE reads.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="lammps: KEY=VALUE of the run, e.g. -s ensemble=npt."),
+    ] = None,
 ) -> None:
-    """Write a model's networks as TorchANI state dicts, with the descriptor's constants and energies."""
+    """Write a model for other programs: TorchANI state dicts (--out), or a ready LAMMPS input (--lammps)."""
+    if (out is None) == (lammps is None):
+        raise InputError("for whom is it?", where="export", expected="--out FOLDER or --lammps FOLDER")
+    if lammps is not None:
+        from asennp.lammps import make_settings, write_input
+        from asennp.simulation import read_structure
+
+        if structure is None:
+            raise InputError("a LAMMPS input needs a structure", where="--structure", expected="a file")
+        settings = make_settings(_overrides(set_))
+        console.print(f"{write_input(model, read_structure(structure), lammps, settings)}", style="bold")
+        return
     from asennp.models import load_model
     from asennp.models.torchani_io import write_torchani
 
+    assert out is not None
     for path in write_torchani(load_model(model), out):
         console.print(f"{path}")
+
+
+@app.command(rich_help_panel=SIMULATION)
+def lammps(folder: Annotated[Path, typer.Argument(help="Folder written by export --lammps.")]) -> None:
+    """Run a LAMMPS input with the networks; on N cores: mpiexec -n N asennp lammps FOLDER."""
+    from asennp.lammps import run_folder
+
+    run_folder(folder, screen=True)
 
 
 def _by_species(option: str, text: str | None) -> dict[str, float] | None:

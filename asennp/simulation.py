@@ -154,7 +154,7 @@ def simulate(simulation: Simulation, folder: str | Path) -> Path:
 def build(simulation: Simulation, calculator: Any, folder: Path) -> RestartableDynamics:
     """Make the dynamics at its first step; nothing is written yet."""
     s = simulation
-    atoms = _read_structure(s.structure)
+    atoms = read_structure(s.structure)
     atoms.calc = calculator
     files: dict[str, Any] = {
         "rng": np.random.default_rng(s.seed),
@@ -275,7 +275,8 @@ def _start(simulation: Simulation, calculator: Any, folder: Path) -> Restartable
     return dynamics
 
 
-def _read_structure(path: str) -> Atoms:
+def read_structure(path: str | Path) -> Atoms:
+    """Read the last frame of a file of any format ASE reads; constraints are refused."""
     try:
         atoms = read(path)
     except Exception as error:  # readers of many formats raise anything

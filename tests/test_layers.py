@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"models", "electrostatics", "dataset", "order", "neighbors", "phases", "structures"},
     {"md", "train", "calculators"},
     {"evaluate"},
-    {"qeff", "distill", "labelling", "report"},
+    {"qeff", "distill", "labelling", "report", "lammps"},
     {"stages", "run", "config", "evaluations", "simulation"},
     {"cli", "recipes"},
     {"__main__"},
@@ -46,7 +46,7 @@ SIBLINGS = {
     ("progress", "files"),
 }
 ROOMS = {
-    "torch": {"models", "electrostatics", "train", "calculators", "distill"},
+    "torch": {"models", "electrostatics", "train", "calculators", "distill", "lammps"},
     "quacc": {"recipes", "cli"},
     "matplotlib": {"report"},
     "numba": {"kernels"},
