@@ -167,7 +167,7 @@ def plot_foresight(
     for ax, (name, given) in zip(axes[0], scores.items()):
         x, y = np.asarray(given, float), np.asarray(errors[name], float)
         ranks = [np.argsort(np.argsort(values)) for values in (x, y)]
-        order = float(np.corrcoef(*ranks)[0, 1]) if len(x) > 1 else float("nan")
+        order = float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(x) > 1 else float("nan")
         ax.plot(x, y, ".", color=BLUE, markersize=3.0, alpha=0.5)
         ends = [min(x.min(), y.min()), max(x.max(), y.max())]
         ax.plot(ends, ends, color=INK, linewidth=1.0)

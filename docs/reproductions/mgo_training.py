@@ -7,6 +7,7 @@ test set, the table and the figure; started again, it goes on.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ase import Atoms
 
 from asennp import CoulombCalculator
 from asennp.dataset import read_frames, residual_targets, split
-from asennp.evaluate import Interval, compute_interval
+from asennp.evaluate import compute_interval
 from asennp.files import read_json, write_atomic, write_json
 from asennp.models.model import Model, load_model
 from asennp.processes import run_processes
@@ -65,40 +66,67 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="train nothing, tabulate what is there")
     arguments = parser.parse_args()
     out, members = arguments.out, range(arguments.members)
     tasks = [(arguments.frames, out, q, k, arguments.epochs) for k in members for q in CHARGES]
     missing = [task for task in tasks if not (out / f"q{task[2]:g}-{task[3]}" / "test.json").exists()]
-    for _ in run_processes(train, missing, arguments.workers):
+    for _ in run_processes(train, [] if arguments.table else missing, arguments.workers):
         pass
 
-    found = {q: [read_json(out / f"q{q:g}-{k}" / "test.json") for k in members] for q in CHARGES}
-    lines = ["| q (e) | " + " | ".join(f"{name} ({unit})" for name, (_, _, unit) in ERRORS.items())]
+    values = {q: measured(out, q, len(members)) for q in CHARGES}
+    lines = ["| q (e) | members | " + " | ".join(f"{name} ({unit})" for name, (_, _, unit) in ERRORS.items())]
     lines[0] += " | " + " | ".join(f"{name}, less q = 0" for name in ERRORS) + " |"
-    lines.append("|" + "---|" * (1 + 2 * len(ERRORS)))
-    panels = {f"{name} MAE ({unit})": {} for name, (_, _, unit) in ERRORS.items()}
-    values = {
-        name: {q: np.array([factor * row[column] for row in found[q]]) for q in CHARGES}
-        for name, (column, factor, _) in ERRORS.items()
-    }
+    lines.append("|" + "---|" * (2 + 2 * len(ERRORS)))
     for q in CHARGES:
-        cells = [written(compute_interval(values[name][q])) for name in ERRORS]
-        # members of one number share their seed, so their difference is the charge's doing alone
-        cells += [written(compute_interval(values[name][q] - values[name][0.0])) for name in ERRORS]
-        lines.append(f"| {q:g} | " + " | ".join(cells) + " |")
-    for name, panel in zip(ERRORS, panels.values()):
-        panel["test set"] = (CHARGES, np.array([values[name][q] for q in CHARGES]).T)
+        cells = [written([row[name] for row in values[q].values()]) for name in ERRORS]
+        # members of one number share seed and split: their difference is the charge's doing
+        both = [k for k in values[q] if k in values[0.0]]
+        cells += [written([values[q][k][name] - values[0.0][k][name] for k in both]) for name in ERRORS]
+        lines.append(f"| {q:g} | {len(values[q])} | " + " | ".join(cells) + " |")
     table = "\n".join(lines)
     print(table)
     write_atomic(out / "table.md", table + "\n")
+    panels = {
+        f"{name.capitalize()} MAE ({unit})": {
+            f"seed {k}": ([q for q in CHARGES if k in values[q]],
+                          [values[q][k][name] for q in CHARGES if k in values[q]])
+            for k in members
+            if any(k in values[q] for q in CHARGES)
+        }
+        for name, (_, _, unit) in ERRORS.items()
+    }  # fmt: skip
     plot_curves(panels, "Charge q (e)", dots=True).savefig(out / "mgo-training.svg")
     for q in CHARGES:
-        models = [load_model(out / f"q{q:g}-{k}" / "model.asennp") for k in members]
-        Model.stack(models).save(out / f"q{q:g}.asennp")
+        models = [load_model(out / f"q{q:g}-{k}" / "model.asennp") for k in values[q]]
+        card = {
+            "name": f"MgO at {q:g} e",
+            "made_by": "docs/reproductions/mgo_training.py",
+            "teacher": "VASP, PBE-like (pypolymlp's MgO frames)",
+            "n_frames": models[0].meta["n_train"],
+            "test": {
+                f"{name} ({unit})": round(float(np.mean([row[name] for row in values[q].values()])), 2)
+                for name, (_, _, unit) in ERRORS.items()
+            },
+        }
+        Model.stack(models, card).save(out / f"q{q:g}.asennp")
 
 
-def written(interval: Interval) -> str:
-    """Return mean ± half width with digits that mean something."""
+def measured(out: Path, q: float, members: int) -> dict[int, dict[str, float]]:
+    """Return the errors of the members that are there, in the units of the table."""
+    paths = {k: out / f"q{q:g}-{k}" / "test.json" for k in range(members)}
+    rows = {k: read_json(path) for k, path in paths.items() if path.exists()}
+    return {
+        k: {name: factor * row[column] for name, (column, factor, _) in ERRORS.items()}
+        for k, row in rows.items()
+    }
+
+
+def written(members: Sequence[float]) -> str:
+    """Return mean ± half of the 90 % interval; a lone member has none."""
+    interval = compute_interval(members)
+    if interval.half_width == 0.0:
+        return f"{interval.mean:.3g}"
     digits = max(0, 1 - int(np.floor(np.log10(max(interval.half_width, 1e-3)))))
     return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}"
 
