@@ -26,10 +26,12 @@ from asennp.train.loop import fit
 from asennp.train.prediction import compute_errors, predict
 from asennp.units import EV_A3_MPA
 
+#: Weights of forces and stress, and what is kept: the same for both kinds.
+SAME = {"force_weight": 1.0, "stress_weight": 5e-4, "select": "force_mae"}
 #: Kind -> (settings, whether the labels hold the Coulomb sum of the formal charges).
 KINDS = {
-    "T-Train, Buckingham + Coulomb": ("short-T", True),
-    "A-Train, Buckingham": ("short-A", False),
+    "T-Train, Buckingham + Coulomb": (replace(PRESETS["short-T"], **SAME), True),
+    "A-Train, Buckingham": (replace(PRESETS["short-A"], **SAME), False),
 }
 FORMAL = {"Zn": 2.0, "O": -2.0}
 POOLS = {"SC": "zno-sc", "FCC": "zno-fcc"}
@@ -69,12 +71,12 @@ def train(out: Path, kind: str, chosen: str, n: int, member: int, epochs: int, n
     folder = out / name_of(kind, chosen, n, member)
     if (folder / "test.json").exists():
         return
-    preset, coulomb = KINDS[kind]
+    settings, coulomb = KINDS[kind]
     seen = frames_of("SC", "seen")
     order = np.random.default_rng(member).permutation(len(seen))[:n]
     picked = read_json(out / "distilled.json")["indices"] if chosen == "distilled" else order.tolist()
     frames = labelled([seen[k] for k in picked], coulomb)
-    settings = replace(PRESETS[preset], seed=member, epochs=epochs)
+    settings = replace(settings, seed=member, epochs=epochs)
     result = fit(settings, frames, folder, charges={} if coulomb else FORMAL, threads=1)
     errors = {}
     for pool in POOLS:
