@@ -3,8 +3,9 @@
     python docs/reproductions/lj_melting.py learn FOLDER      Wang-Landau from the crystal, 1/t, then frozen
     python docs/reproductions/lj_melting.py sample FOLDER     under the frozen bias
     python docs/reproductions/lj_melting.py analyse FOLDER    transition temperature, figure
+    python docs/reproductions/lj_melting.py direct FOLDER     without a bias, at that temperature
 
-Both runs go on where they were stopped. Sizes and lengths are the constants below.
+The runs go on where they were stopped. Sizes and lengths are the constants below.
 """
 
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from lennard_jones import EPSILON, PRESSURE, SIGMA, TEMPERATURE_K, FastLennardJones, crystal, reduced_time
 
+from asennp.files import read_json
 from asennp.md.bias import WangLandauBias
 from asennp.md.momt import MOMT
 from asennp.order import ReciprocalOrder
@@ -26,6 +28,9 @@ N = 4 * REPEAT**3
 T0 = 0.75 * TEMPERATURE_K
 LEARN_STEPS, SAMPLE_STEPS, SEGMENT = 1_300_000, 4_000_000, 50_000
 WL_INTERVAL, RECORD = 25, 20
+DIRECT_STEPS = 4_000_000
+#: Enthalpy per atom (epsilon): by it phases are told apart.
+CRYSTAL_BELOW, LIQUID_ABOVE = -4.85, -4.50
 
 
 def make_bias() -> WangLandauBias:
@@ -69,7 +74,7 @@ def run(folder: Path, name: str, steps: int, make: Callable[[Path], MOMT]) -> MO
         h, o = np.array(rows)[:, 0] / EPSILON / N, np.array(rows)[:, 2]
         print(
             f"{name} {dyn.nsteps} steps, {time.process_time() - began:.0f} s: U* {h.min():.3f} {h.max():.3f},"
-            f" O {o.min():.1f} {o.max():.1f}, ln f {dyn.bias.ln_f:.5f}",
+            f" O {o.min():.1f} {o.max():.1f}" + ("" if dyn.bias is None else f", ln f {dyn.bias.ln_f:.5f}"),
             flush=True,
         )
     return dyn
@@ -88,6 +93,29 @@ def sample(folder: Path) -> None:
     run(folder, "sample", SAMPLE_STEPS, lambda log: start(bias, 2, log))
 
 
+def direct(folder: Path) -> None:
+    """Count crystal and liquid along a run without a bias: at coexistence each holds half of the time."""
+    temperature = float(read_json(folder / "transition.json")["temperature_K"])
+
+    def make(log: Path) -> MOMT:
+        atoms, tau = crystal(REPEAT), reduced_time()
+        order = ReciprocalOrder.fcc(atoms, cells=(REPEAT,) * 3)
+        return MOMT(
+            atoms, 0.005 * tau, temperature, PRESSURE, order=order, rng=np.random.default_rng(3),
+            tdamp=0.5 * tau, pdamp=2.0 * tau, logfile=log, loginterval=5000,
+        )  # fmt: skip
+
+    run(folder, "direct", DIRECT_STEPS, make)
+    rows = np.concatenate([np.load(path) for path in sorted((folder / "direct").glob("samples-*.npy"))])
+    enthalpy = (rows[:, 0] + PRESSURE * rows[:, 1]) / EPSILON / N
+    phase = np.select([enthalpy < CRYSTAL_BELOW, enthalpy > LIQUID_ABOVE], [1.0, -1.0])
+    told = phase[phase != 0]
+    crossings = int((np.diff(told) != 0).sum())
+    shares = [(block > 0).mean() for block in np.array_split(told, 10)]
+    share, error = np.mean(shares), np.std(shares, ddof=1) / np.sqrt(len(shares))
+    print(f"direct: {len(rows)} frames, {crossings} crossings, crystal {share:.3f} +- {error:.3f}")
+
+
 def analyse(folder: Path) -> None:
     """Print and save the transition; draw the figures."""
     from asennp.md.coexistence import compute_phase_populations, compute_transition_temperature
@@ -100,7 +128,9 @@ def analyse(folder: Path) -> None:
     samples = BiasedSamples.from_arrays(bias, rows[:, 0], rows[:, 1], rows[:, 2], n_blocks=6)
     enthalpy = samples.enthalpy / EPSILON / N
     # by enthalpy, not by O: crystals with a stacking fault or another orientation have a small O as well
-    labels = np.where(enthalpy < -4.85, "crystal", np.where(enthalpy > -4.50, "liquid", "between"))
+    labels = np.where(
+        enthalpy < CRYSTAL_BELOW, "crystal", np.where(enthalpy > LIQUID_ABOVE, "liquid", "between")
+    )
     grid = TEMPERATURE_K * np.linspace(0.62, 0.80, 37)
     found = compute_transition_temperature(samples, labels, ("crystal", "liquid"), grid)
     heat = compute_heat_capacity(samples, grid)
@@ -117,4 +147,4 @@ def analyse(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"learn": learn, "sample": sample, "analyse": analyse}[sys.argv[1]](Path(sys.argv[2]))
+    {"learn": learn, "sample": sample, "analyse": analyse, "direct": direct}[sys.argv[1]](Path(sys.argv[2]))

@@ -4,26 +4,34 @@ asennp sample zno-sampling -o FOLDER
 asennp tensile zno-sampling -o FOLDER
 python docs/reproductions/sampling.py FOLDER FIGURES            the table and the figures of this page
 python docs/reproductions/sampling.py FOLDER FIGURES --pools    and the shipped pools
+python docs/reproductions/sampling.py quench zno-sc FOLDER/sample/NPT/frames.extxyz
+                                                                phases of some frames, hot and cooled to rest
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import yaml
 from ase import Atoms
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
 
+from asennp import BuckinghamCoulomb
 from asennp.config import Config, load_config
-from asennp.dataset import read_frames, write_pool
+from asennp.dataset import load_pool, read_frames, shipped_pools, write_pool
 from asennp.files import read_json, sha256_file, write_atomic
 from asennp.md.bias import WangLandauBias
 from asennp.md.surface import Axis
+from asennp.phases import classify_frames
 from asennp.report import figures
 from asennp.stages.tensile import pulled_frames
 
 #: An order parameter that only the crystal of the star has; a disordered cell stays below 15.
 REACHED = {"sc": 50.0, "fcc": 28.0, "own": 18.0}
 N_POOL = 4000
+N_QUENCHED = 40
 
 
 def columns(frames: list[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,6 +77,26 @@ def thinned(frames: list[Atoms]) -> list[Atoms]:
     return frames[:: max(1, len(frames) // N_POOL)][:N_POOL]
 
 
+def quench(source: str) -> None:
+    """Print the phases of frames at temperature, and of the minima they lie above, without pressure."""
+    frames = load_pool(source) if source in shipped_pools() else read_frames(source)
+    frames = [frames[k] for k in np.linspace(0, len(frames) - 1, N_QUENCHED).round().astype(int)]
+    calculator = BuckinghamCoulomb("zno-lewis-catlow", guard=True)
+    rested = []
+    warnings.filterwarnings("ignore", "logm result may be inaccurate")  # by 1e-12
+    for frame in frames:
+        atoms = frame.copy()
+        atoms.calc = calculator
+        # cells too: hot ones are so wide that a crystal at rest in them is another one
+        FIRE(FrechetCellFilter(atoms), logfile=None).run(fmax=0.05, steps=400)
+        rested.append(atoms)
+    for name, some in (("hot", frames), ("quenched", rested)):
+        shares = ", ".join(
+            f"{phase} {100 * share:.0f} %" for phase, share in classify_frames(some).visited().items()
+        )
+        print(f"{source}, {name}: {shares}", flush=True)
+
+
 def main(folder: Path, place: Path, pools: bool) -> None:
     """Print the table, draw the figures, write the pools."""
     config = load_config(folder / "config.yaml")
@@ -102,4 +130,8 @@ def main(folder: Path, place: Path, pools: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), "--pools" in sys.argv)
+    if sys.argv[1] == "quench":
+        for one in sys.argv[2:]:
+            quench(one)
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]), "--pools" in sys.argv)
