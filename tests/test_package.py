@@ -59,6 +59,7 @@ def test_wheel_is_whole(tmp_path: Path) -> None:
         "asennp/recipes/__init__.py",
         "asennp/data/potentials/zno-lewis-catlow.yaml",
         "asennp/data/presets/zno-quick.yaml",
+        "asennp/data/models/mgo-demo/model.asennp",
         "asennp/data/models/zno-demo/model.asennp",
         "asennp/py.typed",
     ):
