@@ -6,13 +6,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+#: Takes a function and its arguments to where it is called, as `Executor.submit` does.
+Submit = Callable[..., "Future[Any]"]
+_elsewhere: ContextVar[Submit | None] = ContextVar("_elsewhere", default=None)
 
 
 class WorkerKilled(RuntimeError):
@@ -116,6 +121,16 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def calling_elsewhere(submit: Submit) -> Iterator[None]:
+    """Let `run_processes` hand its calls to `submit`, such as a cluster's, in place of processes here."""
+    token = _elsewhere.set(submit)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def run_processes(
     function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], workers: int = 2
 ) -> Iterator[tuple[int, Any]]:
@@ -131,6 +146,11 @@ def run_processes(
         A process was killed; the message names what was at work and its folder.
     """
     if not arguments:
+        return
+    if (submit := _elsewhere.get()) is not None:
+        sent = {submit(function, *args): k for k, args in enumerate(arguments)}
+        for done in as_completed(sent):
+            yield sent[done], done.result()
         return
     with process_pool(min(workers, len(arguments))) as pool:
         futures = {pool.submit(function, *args): k for k, args in enumerate(arguments)}

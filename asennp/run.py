@@ -167,7 +167,7 @@ class RunFolder:
         console.print(f"{position} {stage.title} ...", style="bold")
         started = time.time()
         common = {"stage": name, "key": key, "seed": self.config.seed, "time": _now()}
-        append_jsonl(self.path / "ledger.jsonl", {**common, "status": "started", "versions": _versions()})
+        append_jsonl(self.path / "ledger.jsonl", {**common, "status": "started", "versions": versions()})
         try:
             output = stage.function()(self.config, folder, {n: self.path / n for n in stages})
         except BaseException as error:
@@ -183,14 +183,14 @@ class RunFolder:
             "seconds": round(time.time() - started, 2),
             # the summary holds timings: it is shown, never hashed
             "outputs": {str(f.relative_to(self.path)): sha256_file(f) for f in sorted(output.files)},
-            "versions": _versions(),
+            "versions": versions(),
         }
         append_jsonl(self.path / "ledger.jsonl", record)
         console.print(f"{position} {stage.title}: {output.headline} ({record['seconds']:.0f} s)")
         return record
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
     found = {"python": platform.python_version()}
     for name in _RECORDED:

@@ -5,7 +5,9 @@ from typing import Any
 from quacc import flow
 
 from asennp.recipes import jobs
-from asennp.recipes.jobs import Summary
+from asennp.recipes.engines import TRAINING, check_workers, engine_name
+from asennp.recipes.jobs import Summary, execute_fanned_out
+from asennp.run import RunFolder, versions
 from asennp.stages.graph import STAGES
 
 #: the job of each stage
@@ -48,11 +50,61 @@ def zno_flow(run_folder: str, until: str = "report", custom_jobs: dict[str, Any]
     Returns
     -------
     dict
-        The summary of the last stage.
+        The summary of the last stage; with an engine what it gives for it, see
+        `asennp.recipes.engines.wait`.
+
+    Raises
+    ------
+    InputError
+        Before any work: an engine without workers, or workers that cannot do it.
     """
     job = {**JOBS, **(custom_jobs or {})}
+    names = stages_until(until)
+    _check(run_folder, names)
+    here = versions()
     summaries: dict[str, Summary] = {}
-    for name in stages_until(until):
-        after = tuple(summaries[upstream] for upstream in STAGES[name].after)
-        summaries[name] = job[name](run_folder, after=after)
+    for name in names:
+        after = [summaries[upstream] for upstream in STAGES[name].after]
+        summaries[name] = job[name](run_folder, *after, submitted=here)
     return summaries[until]
+
+
+def fan_out_flow(run_folder: str, until: str = "report") -> Summary:
+    """Run the stages one after another here, what each does side by side on the engine's workers.
+
+    Walkers, members of committees, frames to label and the figures of an evaluation are then tasks of their
+    own, as many at a time as there are workers; a task that is lost with its worker is done again by the
+    engine and goes on from its checkpoint. Without an engine they are processes here. For Parsl and Dask.
+    """
+    names = stages_until(until)
+    _check(run_folder, names)
+    with RunFolder(run_folder).lock():
+        return [execute_fanned_out(name, run_folder) for name in names][-1]
+
+
+def sample_flow(run_folder: str) -> Summary:
+    """Sample, every walker a task of its own."""
+    return fan_out_flow(run_folder, "sample")
+
+
+def label_flow(run_folder: str) -> Summary:
+    """Label (after what that stands on), every frame a task of its own."""
+    return fan_out_flow(run_folder, "label")
+
+
+def committee_flow(run_folder: str) -> Summary:
+    """Train the committees (after what that stands on), every member a task of its own."""
+    return fan_out_flow(run_folder, "train")
+
+
+def evaluate_flow(run_folder: str) -> Summary:
+    """Evaluate (after what that stands on), every figure a task of its own."""
+    return fan_out_flow(run_folder, "evaluate")
+
+
+def _check(run_folder: str, names: list[str]) -> None:
+    """Ask a worker before any work, where there is an engine to ask."""
+    if engine_name() in ("parsl", "dask"):
+        check_workers(run_folder, trains=any(name in TRAINING for name in names))
+    else:
+        RunFolder(run_folder)

@@ -30,9 +30,9 @@ def test_job_of_a_finished_stage_returns_its_summary(tiny_run: Path) -> None:
 def test_a_job_of_ones_own_takes_the_place_of_a_stage(tiny_run: Path) -> None:
     calls = []
 
-    def own(run_folder, after=()):
+    def own(run_folder, *after, submitted=None):
         calls.append([summary["stage"] for summary in after])
-        return JOBS["label"](run_folder, after=after)
+        return JOBS["label"](run_folder, *after, submitted=submitted)
 
     summary = zno_flow(str(tiny_run), until="qeff", custom_jobs={"label": own})
     assert calls == [["distill", "tensile"]]
