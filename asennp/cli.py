@@ -257,9 +257,12 @@ def md(
     interval: Annotated[int, typer.Option(help="Steps between frames and log lines.")] = 100,
     checkpoint: Annotated[int, typer.Option(help="Steps between restart files.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of all random numbers.")] = 0,
+    replicas: Annotated[
+        int | None, typer.Option(help="Independent runs, seeds from --seed on, evaluated together.")
+    ] = None,
 ) -> None:
     """Run molecular dynamics of a structure; the same command continues it."""
-    from asennp.simulation import Simulation, simulate
+    from asennp.simulation import Simulation, simulate, simulate_replicas
 
     folder = out or Path(f"{structure.stem}-{ensemble}")
     simulation = Simulation(
@@ -272,7 +275,10 @@ def md(
         checkpoint=checkpoint, seed=seed,
     )  # fmt: skip
     try:
-        simulate(simulation, folder)
+        if replicas is None:
+            simulate(simulation, folder)
+        else:
+            simulate_replicas(simulation, folder, replicas)
     except KeyboardInterrupt:
         print("\nstopped; the same command continues from here", file=sys.stderr)
         raise typer.Exit(130) from None

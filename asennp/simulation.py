@@ -4,9 +4,11 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as futures_wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from ase.io import read
 
 from asennp.calculators.named import make_calculator
 from asennp.errors import InputError, nearest
-from asennp.files import hold_folder, read_json, sha256_file, write_json
+from asennp.files import hold_folder, read_json, sha256_file, shipped_models, write_json
 from asennp.md.bias import Bias, WangLandauBias
 from asennp.md.deformation import DeformationMD
 from asennp.md.dynamics import RestartableDynamics
 from asennp.md.momt import MOMT
+from asennp.md.replicas import Evaluate, Meeting
 from asennp.order import OrderParameter, ReciprocalOrder, VolumeOrder
 from asennp.progress import progress
 
@@ -106,8 +109,22 @@ class Simulation:
                 raise InputError("must be 1 or more", where=name, got=getattr(self, name))
 
 
-def simulate(simulation: Simulation, folder: str | Path) -> Path:
+def simulate(
+    simulation: Simulation,
+    folder: str | Path,
+    *,
+    calculator: Any = None,
+    stop: threading.Event | None = None,
+) -> Path:
     """Run, or go on with, a simulation; return the folder.
+
+    Parameters
+    ----------
+    simulation, folder
+        What, and where.
+    calculator, stop
+        For one of several side by side: a calculator made already, and what ends all of them; it then shows
+        no progress.
 
     Files: simulation.json, frames.xyz (extended XYZ), md.log, restart.npz, curve.csv (tensile, shear),
     bias.npz (momt), final.xyz, summary.json. Ctrl-C ends the step, saves and raises KeyboardInterrupt.
@@ -119,7 +136,8 @@ def simulate(simulation: Simulation, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     _check_folder(simulation, folder)
-    calculator = make_calculator(simulation.calculator, simulation.arguments)
+    if calculator is None:
+        calculator = make_calculator(simulation.calculator, simulation.arguments)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with hold_folder(folder):
@@ -133,7 +151,7 @@ def simulate(simulation: Simulation, folder: str | Path) -> Path:
         write_json(folder / "simulation.json", _identity(simulation))
         started = time.monotonic()
         first = dynamics.nsteps
-        _advance(dynamics, simulation, folder)
+        _advance(dynamics, simulation, folder, stop)
         if isinstance(dynamics, MOMT) and isinstance(dynamics.bias, WangLandauBias):
             dynamics.bias.save(folder / "bias.npz")
         dynamics.atoms.write(folder / "final.xyz", format="extxyz")
@@ -198,9 +216,92 @@ def build(simulation: Simulation, calculator: Any, folder: Path) -> RestartableD
     )
 
 
-def _advance(dynamics: RestartableDynamics, simulation: Simulation, folder: Path) -> None:
-    """Run to the last step; checkpoints fall on multiples of their interval."""
+def simulate_replicas(simulation: Simulation, folder: str | Path, n_replicas: int) -> Path:
+    """Run, or go on with, independent replicas in step, one evaluation for all; return the folder.
+
+    Replica k, in the sub-folder replica-k, is the simulation with the seed raised by k. The calculator must
+    be a model: `evaluate_frames` takes the frames together, as many as memory allows, on a GPU at once. In
+    single precision a replica's bits depend on how many run beside it.
+
+    Raises
+    ------
+    InputError
+        As `simulate`, for a calculator that is no model, and arguments that `evaluate_frames` does not take.
+    """
+    folder = Path(folder)
+    if n_replicas < 1:
+        raise InputError("must be 1 or more", where="replicas", got=n_replicas)
+    evaluate = _batch(simulation)
+    meeting = Meeting(evaluate, n_replicas)
+    with _interrupts() as stop, ThreadPoolExecutor(n_replicas) as pool:
+
+        def follow(k: int) -> None:
+            with meeting.attend(k) as calculator:
+                own = replace(simulation, seed=simulation.seed + k)
+                simulate(own, folder / f"replica-{k:03d}", calculator=calculator, stop=stop)
+
+        runs = [pool.submit(follow, k) for k in range(n_replicas)]
+        with progress(f"{simulation.ensemble} x {n_replicas}", simulation.steps) as show:
+            while any(not run.done() for run in runs):
+                futures_wait(runs, timeout=0.5)
+                show(min(meeting.n_evaluations, simulation.steps), "")
+        if any(isinstance(run.exception(), KeyboardInterrupt) for run in runs):
+            raise KeyboardInterrupt
+        for run in runs:
+            run.result()
+    return folder
+
+
+def _batch(simulation: Simulation) -> Evaluate:
+    """Return what evaluates the frames of all replicas together."""
+    from asennp.models import load_model
+    from asennp.train.prediction import evaluate_frames
+
+    if simulation.calculator not in shipped_models() and Path(simulation.calculator).suffix != ".asennp":
+        raise InputError(
+            "replicas are evaluated together, which a model can",
+            where="calculator",
+            expected="a shipped model's name, or an .asennp file",
+            got=simulation.calculator,
+        )
+    model, arguments = load_model(simulation.calculator), simulation.arguments
+    known = ("dtype", "device", "backend", "coulomb_accuracy", "memory_MB", "threads")
+    if unknown := sorted(set(arguments) - set(known)):
+        raise InputError(
+            "replicas do not take this argument", where=unknown[0], do=nearest(unknown[0], known)
+        )
+
+    def evaluate(frames: Sequence[Atoms]) -> list[dict[str, Any]]:
+        found = evaluate_frames(model, frames, **arguments)
+        energies, forces = found.by_frame("energies"), found.by_frame("forces")
+        results = []
+        for k, atoms in enumerate(frames):
+            energy = float(found.energy[k])
+            one = {"energy": energy, "free_energy": energy, "energies": energies[k], "forces": forces[k]}
+            if atoms.pbc.all():
+                one["stress"] = found.stress[k]
+            results.append(one)
+        return results
+
+    return evaluate
+
+
+@contextmanager
+def _silence(stop: threading.Event) -> Iterator[tuple[Any, threading.Event]]:
+    yield (lambda done, note: None), stop
+
+
+@contextmanager
+def _alone(simulation: Simulation) -> Iterator[tuple[Any, threading.Event]]:
     with progress(simulation.ensemble, simulation.steps) as show, _interrupts() as stop:
+        yield show, stop
+
+
+def _advance(
+    dynamics: RestartableDynamics, simulation: Simulation, folder: Path, stopped: threading.Event | None
+) -> None:
+    """Run to the last step; checkpoints fall on multiples of their interval."""
+    with _alone(simulation) if stopped is None else _silence(stopped) as (show, stop):
         shown = 0.0
         while dynamics.nsteps < simulation.steps and not stop.is_set():
             to_go = simulation.checkpoint - dynamics.nsteps % simulation.checkpoint

@@ -16,7 +16,7 @@ from ase.io import read
 
 from asennp.errors import InputError
 from asennp.md.stress_strain import read_stress_strain
-from asennp.simulation import Simulation, simulate
+from asennp.simulation import Simulation, simulate, simulate_replicas
 
 FILES = ("frames.xyz", "md.log", "restart.npz")
 
@@ -150,3 +150,38 @@ def test_the_command_ends_with_2_on_bad_input(copper: str, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "units.kB" in done.stderr
+
+
+def test_replicas_are_runs_alone_in_step(tmp_path: Path) -> None:
+    """Replica k is the run of seed + k; stopped and given more steps, all go on."""
+    structure = tmp_path / "rs.xyz"
+    bulk("ZnO", "rocksalt", a=4.3, cubic=True).write(structure)
+    given: dict[str, Any] = {"ensemble": "npt", "interval": 2, "checkpoint": 3}
+    given |= {"arguments": {"dtype": "float64", "threads": 1}}
+    one = Simulation(str(structure), "zno-demo", steps=4, seed=5, **given)
+    for steps in (4, 6):
+        simulate_replicas(replace(one, steps=steps), tmp_path / "all", 2)
+    alone = replace(one, steps=6, seed=6, arguments={"dtype": "float64"})
+    simulate(alone, tmp_path / "alone")
+    final = read(tmp_path / "all" / "replica-001" / "final.xyz")
+    expected = read(tmp_path / "alone" / "final.xyz")
+    np.testing.assert_allclose(final.positions, expected.positions, atol=1e-9)
+    np.testing.assert_allclose(final.cell, expected.cell, atol=1e-9)
+    other = read(tmp_path / "all" / "replica-000" / "final.xyz")
+    assert np.abs(other.positions - final.positions).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"calculator": "zno-binks"}, "which a model can"),
+        ({"arguments": {"dispersion": "pbe"}}, "do not take this argument"),
+        ({"structure": "nowhere.xyz"}, "no such file"),
+    ],
+)
+def test_replicas_that_cannot_be(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    structure = tmp_path / "rs.xyz"
+    bulk("ZnO", "rocksalt", a=4.3, cubic=True).write(structure)
+    simulation = replace(Simulation(str(structure), "zno-demo", steps=2), **changes)
+    with pytest.raises(InputError, match=words):
+        simulate_replicas(simulation, tmp_path / "all", 2)
