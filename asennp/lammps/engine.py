@@ -39,14 +39,16 @@ class LammpsResult:
     n_ranks
         MPI processes.
     seconds
-        Wall time of the run, and of the networks on the slowest rank.
+        Wall time of the run.
+    network_cpu_seconds
+        CPU time of the networks on the rank that had most to do.
     """
 
     atoms: Atoms
     steps: int
     n_ranks: int
     seconds: float
-    network_seconds: float
+    network_cpu_seconds: float
 
 
 def run(
@@ -183,7 +185,7 @@ class _Callback:
         self._engine, self._world, self._networks, self._n_atoms = engine, world, networks, n_atoms
         #: What went wrong inside: an exception cannot pass through LAMMPS.
         self.error: Exception | None = None
-        #: Seconds spent in the networks.
+        #: CPU time spent in the networks, which does not count waiting for other ranks.
         self.seconds = 0.0
 
     def __call__(
@@ -203,7 +205,7 @@ class _Callback:
             self._engine.force_timeout()
 
     def _evaluate(self, n_owned: int) -> np.ndarray:
-        engine, started = self._engine, time.perf_counter()
+        engine, started = self._engine, time.thread_time()
         n_all = engine.extract_setting("nall")
         positions = engine.numpy.extract_atom("x", nelem=n_all)
         tags = engine.numpy.extract_atom("id", nelem=n_all)
@@ -215,7 +217,7 @@ class _Callback:
         for axis in range(3):
             total[: n + 1, axis] = np.bincount(tags, weights=local[:, axis], minlength=n + 1)
         total[0], total[n + 1 :] = energy, virial  # tags begin at 1
-        self.seconds += time.perf_counter() - started
+        self.seconds += time.thread_time() - started
         total = self._world.sum(total)
         engine.fix_external_set_energy_global(FIX, float(total[0, 0]))
         # of the forces, so of the other sign: xx yy zz xy xz yz; LAMMPS shares the sum among its ranks
