@@ -3,7 +3,8 @@
 In a compound of two species every atom is looked at through two shells: its nearest unlike neighbours, and
 the twelve nearest of its own kind, which form a face-centred or hexagonal close-packed lattice in rock salt,
 zincblende and wurtzite. Bond-orientational parameters q_lm(i) = <Y_lm(r_ij)> over a shell, averaged over the
-atom and its neighbours, keep apart what thermal motion blurs.
+atom and its neighbours, keep apart what thermal motion blurs. Near the melting point they are at their
+limits: what is crystalline may count as disordered there; frames relaxed to rest, cell included, tell.
 
 References
 ----------
