@@ -4,6 +4,7 @@ from asennp.recipes.engines import check_workers, require_engine, wait
 
 require_engine()
 
+from asennp.recipes.espresso import espresso_label_flow  # noqa: E402
 from asennp.recipes.jobs import (  # noqa: E402 (decorates, which needs the engine)
     distill_job,
     evaluate_job,
@@ -29,6 +30,7 @@ __all__ = [
     "check_workers",
     "committee_flow",
     "distill_job",
+    "espresso_label_flow",
     "evaluate_flow",
     "evaluate_job",
     "fan_out_flow",

@@ -53,8 +53,10 @@ def start(engine: str, folder: Path) -> None:
             parsl.Config([executor], retries=2, run_dir=str(folder / "parsl"), initialize_logging=False)
         )
     elif engine == "dask":
+        import dask
         from distributed import Client, LocalCluster
 
+        dask.config.set({"distributed.worker.daemon": False})  # stages start processes of their own
         Client(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
 
 
