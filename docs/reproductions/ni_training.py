@@ -37,8 +37,9 @@ TRAININGS = {
     "all, no stress": (True, "nickel-pretrain-forces", "nickel-fine-tune-forces"),
     "all, atomic energies": (True, "nickel-A", None),
 }
-#: Ours, for tens of epochs: small steps of few frames, a rate that ends at zero.
-SHORT: dict[str, Any] = {"batch_size": 8, "schedule": "cosine", "lr_biases": None, "validation_fraction": 0.1}
+#: Ours, for tens of epochs: steps of few frames, a rate that ends at zero and begins higher in both stages.
+SHORT: dict[str, Any] = {"batch_size": 4, "schedule": "cosine", "lr_biases": None, "validation_fraction": 0.1}
+RATES = (2e-3, 5e-4)
 COLUMNS = {"energy_mae": 1e3, "force_mae": 1e3, "stress_mae": EV_A3_MPA, "energies_mae": 1e3}
 
 
@@ -67,7 +68,7 @@ def train(folder: Path, out: Path, name: str, epochs: tuple[int, int], every: in
         if stage is None:
             continue
         place = place_of(out, name, number)
-        settings = replace(PRESETS[stage], epochs=length, **SHORT)
+        settings = replace(PRESETS[stage], epochs=length, lr_weights=RATES[number], **SHORT)
         fit(settings, seen, place, init=model, threads=1)
         model = load_model(place / "model.asennp")
         measure(folder, place, frames["test"])
