@@ -26,12 +26,13 @@ from asennp.train.loop import fit
 from asennp.train.prediction import compute_errors, predict
 from asennp.units import EV_A3_MPA
 
-#: Weights of forces and stress, and what is kept: the same for both kinds.
+#: Weights of forces and stress, and what is kept.
 SAME = {"force_weight": 1.0, "stress_weight": 5e-4, "select": "force_mae"}
 #: Kind -> (settings, whether the labels hold the Coulomb sum of the formal charges).
 KINDS = {
-    "T-Train, Buckingham + Coulomb": (replace(PRESETS["short-T"], **SAME), True),
-    "A-Train, Buckingham": (replace(PRESETS["short-A"], **SAME), False),
+    "T-Train": (replace(PRESETS["short-T"], **SAME), True),
+    "A-Train, same weights": (replace(PRESETS["short-A"], **SAME), False),
+    "A-Train": (PRESETS["short-A"], False),
 }
 FORMAL = {"Zn": 2.0, "O": -2.0}
 POOLS = {"SC": "zno-sc", "FCC": "zno-fcc"}
@@ -59,7 +60,7 @@ def labelled(frames: list[Atoms], coulomb: bool) -> list[Atoms]:
 
 def name_of(kind: str, chosen: str, n: int, member: int) -> str:
     """Return the folder of a training."""
-    return f"{kind[0]}-{chosen}-{n}-{member}"
+    return "-".join([*kind.replace(",", "").split(), chosen, str(n), str(member)])
 
 
 def train(out: Path, kind: str, chosen: str, n: int, member: int, epochs: int, n_test: int) -> None:
@@ -125,7 +126,7 @@ def main() -> None:
     # the distilled set is of the middle size, so that chance and choice compare at as many frames
     middle = sizes[len(sizes) // 2]
     runs = [(kind, "chance", n) for n in sizes for kind in KINDS]
-    runs += [(list(KINDS)[1], "distilled", middle)] if arguments.distil else []
+    runs += [("A-Train", "distilled", middle)] if arguments.distil else []
     tasks = [(out, *run, k, *rest) for k in members for run in runs]
     if arguments.distil and not (out / "distilled.json").exists():
         for _ in run_processes(distil, [(out, middle)], 1):
