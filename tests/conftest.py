@@ -17,6 +17,7 @@ def reference() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of the tiny run in one process, which makes it once, and begin with them."""
     uses = [item for item in items if "tiny_run" in getattr(item, "fixturenames", ())]
