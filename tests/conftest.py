@@ -1,6 +1,8 @@
 """Shared between test folders: where the reference data are, and one finished tiny run."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,19 +19,23 @@ def reference() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the tiny run in one process, which makes it once, and begin with them."""
-    uses = [item for item in items if "tiny_run" in getattr(item, "fixturenames", ())]
-    for item in uses:
-        item.add_marker(pytest.mark.xdist_group("tiny_run"))
-    items[:] = uses + [item for item in items if item not in set(uses)]
-
-
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the preset zno-tiny, made once by the command a user would give."""
-    folder = tmp_path_factory.mktemp("pipeline") / "zno-tiny"
+    """A finished run of the preset zno-tiny: made once by a user's command, a copy for each worker."""
+    own = tmp_path_factory.mktemp("pipeline") / "zno-tiny"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make_tiny_run(own)
+    shared = tmp_path_factory.getbasetemp().parent / "zno-tiny"
+    with open(shared.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
+        if not (shared / "terminal.txt").exists():
+            make_tiny_run(shared)
+    shutil.copytree(shared, own)
+    return own
+
+
+def make_tiny_run(folder: Path) -> Path:
+    """Run zno-tiny and keep what it said."""
     command = [sys.executable, "-m", "asennp", "run", "zno-tiny", "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
