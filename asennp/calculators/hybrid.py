@@ -21,10 +21,9 @@ from asennp.errors import InputError
 from asennp.files import sha256_json
 from asennp.models.direct import compute_direct
 from asennp.models.model import Model, load_model
+from asennp.models.network import PRECISIONS
 from asennp.models.torch_backend import TorchBackend, choose_device
 from asennp.neighbors import VerletPairs
-
-_DTYPES = {"float32": (np.float32, torch.float32), "float64": (np.float64, torch.float64)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +139,10 @@ class HybridNNPCalculator(ChargedCalculator):
     def _prepare(self) -> None:
         """Put networks and lists in place for the parameters."""
         dtype, device = self.parameters["dtype"], self.parameters["device"]
-        if dtype not in _DTYPES:
+        if dtype not in PRECISIONS:
             raise InputError("unknown type", where="dtype", expected="float32 or float64", got=dtype)
         device, backend = choose_device(device, self.parameters["backend"])
-        self._storage, precision = _DTYPES[dtype]
+        self._storage, precision = PRECISIONS[dtype]
         self._networks = self.model.networks.to(dtype=precision, device=device)
         self._torch = TorchBackend(self.model.aev, self._networks) if backend == "torch" else None
         self._offsets = self.model.offsets_array

@@ -7,9 +7,8 @@ from ase.data import atomic_numbers
 
 from asennp.models.direct import compute_direct
 from asennp.models.model import Model
+from asennp.models.network import PRECISIONS
 from asennp.neighbors import VerletPairs
-
-_PRECISIONS = {"float32": (np.float32, torch.float32), "float64": (np.float64, torch.float64)}
 
 
 class DomainNetworks:
@@ -28,7 +27,7 @@ class DomainNetworks:
 
     def __init__(self, model: Model, dtype: str = "float32") -> None:
         self._aev = model.aev
-        self._storage, precision = _PRECISIONS[dtype]
+        self._storage, precision = PRECISIONS[dtype]
         self._networks = model.networks.to(dtype=precision)
         self._offsets = model.offsets_array
         self._numbers = np.array([atomic_numbers[symbol] for symbol in model.species])

@@ -15,6 +15,8 @@ from asennp.errors import InputError
 from asennp.models import kernels_network
 from asennp.models.kernels_simd import LANES
 
+#: Type by name, of descriptors and of networks.
+PRECISIONS = {"float32": (np.float32, torch.float32), "float64": (np.float64, torch.float64)}
 #: Atoms that pass the networks at once in a prediction.
 _CHUNK = 256
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -316,10 +318,9 @@ class AtomicNetworks:
 
     def product(self, left: Tensor, right: Tensor) -> Tensor:
         """Return left (M or 1, n, k) times right (M, k, m), rounded as `half_products` says."""
-        left = left.expand(len(right), -1, -1)
         if self.half_products:
-            return torch.bmm(left.bfloat16(), right.bfloat16()).to(left.dtype)
-        return torch.bmm(left, right)
+            return _matmul(left.bfloat16(), right.bfloat16()).to(left.dtype)
+        return _matmul(left, right)
 
     def _map(self, function: Any) -> Self:
         weights = [[function(tensor) for tensor in layers] for layers in self.weights]
