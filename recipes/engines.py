@@ -85,21 +85,21 @@ def submit(function: Callable[..., Any], *args: Any) -> "Future[Any]":
         sent: Future[Any] = job(function)(*args)
         return sent
     if name == "dask":
-        return _as_future(_client().submit(function, *args, pure=False))
+        return _follow(_client().submit(function, *args, pure=False))
     raise InputError("this engine takes no single calls", got=name, expected="parsl or dask")
 
 
-def _as_future(remote: Any) -> "Future[Any]":
-    """Return a future of the standard library that ends as Dask's does."""
+def _follow(source: Any, take: Callable[[Any], Any] = lambda result: result) -> "Future[Any]":
+    """Return a future of the standard library that ends as an engine's does, with what `take` makes of it."""
     future: Future[Any] = Future()
 
     def end(ended: Any) -> None:
         try:
-            future.set_result(ended.result())
+            future.set_result(take(ended.result()))
         except BaseException as error:
             future.set_exception(error)
 
-    remote.add_done_callback(end)
+    source.add_done_callback(end)
     return future
 
 
@@ -111,13 +111,15 @@ def wait(summary: Any) -> Any:
     return _client().compute(summary).result() if name == "dask" else summary
 
 
-def differing_versions(submitted: Mapping[str, str]) -> dict[str, list[str | None]]:
-    """Return each package of another version here than `submitted`: there, here."""
-    here = versions()
+def differing_versions(
+    submitted: Mapping[str, str], worker: Mapping[str, str] | None = None
+) -> dict[str, list[str | None]]:
+    """Return each package of another version on a worker (this one, by default): as submitted, there."""
+    worker = versions() if worker is None else worker
     return {
-        name: [submitted.get(name), here.get(name)]
-        for name in sorted({*submitted, *here})
-        if submitted.get(name) != here.get(name)
+        name: [submitted.get(name), worker.get(name)]
+        for name in sorted({*submitted, *worker})
+        if submitted.get(name) != worker.get(name)
     }
 
 
@@ -187,10 +189,7 @@ def check_workers(run_folder: str | Path, trains: bool = True) -> dict[str, str]
             where=f"{run.path}, worker {node}",
             do="put the run on a file system that all workers share",
         )
-    here = versions()
-    differing = {name: [here.get(name), there.get(name)] for name in sorted({*here, *there})}
-    differing = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
-    note_versions(run, TRAINING[0] if trains else "workers", differing)
+    note_versions(run, TRAINING[0] if trains else "workers", differing_versions(versions(), there))
     return there
 
 
@@ -213,20 +212,13 @@ def fan_out(run: RunFolder, stage: str) -> Iterator[None]:
         return
     here, strict = versions(), stage in TRAINING
 
+    def take(answer: tuple[dict[str, list[str | None]], Any]) -> Any:
+        differing, result = answer
+        note_versions(run, stage, differing)
+        return result
+
     def send(function: Callable[..., Any], *args: Any) -> "Future[Any]":
-        inner = submit(_call_as_submitted, here, strict, function, *args)
-        outer: Future[Any] = Future()
-
-        def end(ended: "Future[Any]") -> None:
-            try:
-                differing, result = ended.result()
-                note_versions(run, stage, differing)
-                outer.set_result(result)
-            except BaseException as error:
-                outer.set_exception(error)
-
-        inner.add_done_callback(end)
-        return outer
+        return _follow(submit(_call_as_submitted, here, strict, function, *args), take)
 
     with calling_elsewhere(send):
         yield
