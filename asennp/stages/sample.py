@@ -152,14 +152,9 @@ def run_walker(config: Config, name: str, index: int, folder: Path) -> None:
         made(dyn.nsteps)
     if isinstance(dyn.bias, WangLandauBias):
         dyn.bias.save(folder / "bias.npz")
+    frames = read_frames(folder / "frames.extxyz")
     write_json(
-        summary,
-        {
-            "steps": dyn.nsteps,
-            "wang_landau_updates": 0 if dyn.bias is None else dyn.bias.n_updates,
-            "guard_count": int(calculator.guard_count),
-            **describe_walker(config, name, read_frames(folder / "frames.extxyz"), dyn.bias, folder),
-        },
+        summary, describe_walker(config, name, folder, frames, dyn.nsteps, dyn.bias, calculator.guard_count)
     )
 
 
@@ -177,19 +172,18 @@ def take_pool(config: Config, name: str, pool: str, folder: Path) -> None:
             do="list the order parameters that the pool was sampled in",
         )
     write_frames(folder / "frames.extxyz", frames)
-    write_json(
-        folder / "walker.json",
-        {
-            "steps": int(frames[-1].info["step"]),
-            "wang_landau_updates": 0,
-            "guard_count": 0,
-            **describe_walker(config, name, frames, None, folder),
-        },
-    )
+    described = describe_walker(config, name, folder, frames, int(frames[-1].info["step"]))
+    write_json(folder / "walker.json", described)
 
 
 def describe_walker(
-    config: Config, name: str, frames: Sequence[Atoms], bias: Bias | None, folder: Path
+    config: Config,
+    name: str,
+    folder: Path,
+    frames: Sequence[Atoms],
+    steps: int,
+    bias: Bias | None = None,
+    guard_count: int = 0,
 ) -> dict[str, Any]:
     """Return what a walker's frames cover, as plain numbers; write the phases along its way."""
     history = classify_frames(frames)
@@ -203,6 +197,8 @@ def describe_walker(
         for axis, (values, mesh) in enumerate(zip(orders.T, meshes.values()))
     ]
     return {
+        "steps": steps,
+        "wang_landau_updates": 0 if bias is None else bias.n_updates,
         "frames": len(frames),
         "phases": history.visited(),
         "orders": {
@@ -212,6 +208,7 @@ def describe_walker(
         "order_coverage": min(covered, default=0.0),
         "enthalpy_range": [min(enthalpies), max(enthalpies)],
         "volume_range": [min(volumes), max(volumes)],
+        "guard_count": int(guard_count),
     }
 
 
