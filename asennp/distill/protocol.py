@@ -11,9 +11,8 @@ to a cap. Options judge the species apart and choose by diversity where the cap 
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,81 +22,14 @@ import torch
 from ase import Atoms
 
 from asennp.dataset import audit, compute_labels
+from asennp.distill.committee import Committee, member_runner
 from asennp.distill.selection import fingerprints, frame_scores, select, standard_scores
+from asennp.distill.settings import DistillSettings
 from asennp.errors import InputError
 from asennp.files import append_jsonl, read_json, read_jsonl, sha256_json, write_atomic, write_json
 from asennp.models.aev import AEVSettings, Descriptor, compute_descriptors
-from asennp.models.network import AtomicNetworks, NetworkSettings
-from asennp.processes import process_pool
 from asennp.results import Result
-from asennp.train.batch import Batch, mapper
-from asennp.train.config import TrainConfig
-from asennp.train.data import Features, Prepared, compute_features, data_hash, gather, prepare
-from asennp.train.loop import refuse_divergence, run_epoch
-from asennp.train.optimizers import Optimizers
-from asennp.train.prediction import Prediction, compute_errors, predict_networks
-from asennp.train.start import starting_offsets
-
-_SCORING_CHUNK = 64
-
-
-@dataclass(frozen=True)
-class DistillSettings:
-    """How a pool is distilled.
-
-    Parameters
-    ----------
-    initial
-        Frames of the first, random block (not used where chosen frames are given to start from).
-    chunk
-        Frames screened in a round.
-    n_sd
-        The threshold lies this many standard deviations above the mean score.
-    cap
-        At most this many frames are chosen in a round.
-    per_species
-        Judge the largest spread among the atoms of each species by the chunk's mean and deviation of that
-        species; a frame counts by its most unusual one.
-    diversity
-        Where more than `cap` frames are above the threshold, take not the worst of them but those that lie
-        farthest from each other and from the frames chosen before, in the space of the descriptor.
-    n_members
-        Committee members.
-    train
-        Training of each member, by default the A-Train stage of the papers. With weights for forces or
-        stress, these are learnt too; without, far cheaper, atomic energies alone. The parameters of the
-        last epoch are kept.
-    warm_epochs
-        If set, members continue from the last round for so many epochs instead of starting anew.
-    curve_frames
-        Frames of the pool on which the learning curve is measured; None takes the whole pool.
-    seed
-        Of everything random.
-    """
-
-    initial: int = 2000
-    chunk: int = 2000
-    n_sd: float = 3.0
-    cap: int = 100
-    per_species: bool = False
-    diversity: bool = False
-    n_members: int = 5
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(stage="A-Train", energy_weight=8.0))
-    warm_epochs: int | None = None
-    curve_frames: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        positive = ("initial", "chunk", "cap", "warm_epochs", "curve_frames")
-        for name in positive:
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError("must be positive", where=f"DistillSettings.{name}", got=getattr(self, name))
-        if self.n_members < 2:
-            raise InputError(
-                "a spread needs two members", where="DistillSettings.n_members", got=self.n_members
-            )
-        if self.train.stage != "A-Train" or self.train.energy_weight <= 0:
-            raise InputError("members learn atomic energies", where="train.stage", expected="A-Train")
+from asennp.train.data import Features, Prepared, compute_features, data_hash, gather
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,152 +86,6 @@ class DistillResult(Result):
     n_pool: int
     n_start: int
     rounds: tuple[DistillRound, ...]
-
-
-Parameters = dict[str, np.ndarray]
-Run = Callable[..., list[Any]]
-
-
-Member = tuple[Parameters, np.ndarray]
-
-
-def _train_members(
-    data: Prepared | list[Atoms],
-    aev: AEVSettings,
-    members: list[tuple[TrainConfig, np.ndarray, Member | None]],
-) -> list[Member]:
-    """Train members on the same frames, one after the other, and return their parameters and offsets.
-
-    Each comes with its settings, the indices of its training frames, and its state so far, if any.
-    """
-    torch.set_num_threads(1)
-    if not isinstance(data, Prepared):
-        data = prepare(data, aev, members[0][0].dtype, threads=1)
-    return [_train_member(data, aev, *member) for member in members]
-
-
-def _train_member(
-    data: Prepared, aev: AEVSettings, config: TrainConfig, part: np.ndarray, before: Member | None
-) -> Member:
-    shape = NetworkSettings(aev.length, len(aev.species), config.hidden)
-    with mapper(1) as run:
-        if before is not None:
-            networks, offsets = AtomicNetworks.from_state(shape, before[0]), before[1]
-        else:
-            generator = torch.Generator().manual_seed(config.seed)
-            networks = AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype))
-            zero = np.zeros(len(aev.species))
-            offsets = starting_offsets(config, networks, data, part, zero, False, run)
-        optimizers = Optimizers(networks, config)
-        losses: list[float] = []
-        for epoch in range(config.epochs):
-            losses.append(run_epoch(networks, config, data, part, offsets, optimizers, epoch, run))
-            refuse_divergence(config, losses, "the rounds before are kept")
-            optimizers.end_epoch(losses[-1])
-    return networks.state(), offsets
-
-
-@contextmanager
-def _runner(workers: int) -> Iterator[Run]:
-    """Give a function that calls `function(*arguments)` for each of a list of arguments, in order.
-
-    Several workers are processes that live through all rounds: training in threads of one process
-    gains nothing, for its steps are short and mostly Python's.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # here too, so that nothing depends on the number of threads
-    try:
-        with _pooled(workers) as run:
-            yield run
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _pooled(workers: int) -> Iterator[Run]:
-    if workers == 1:
-        yield lambda function, jobs: [function(*job) for job in jobs]
-        return
-    with process_pool(workers) as pool:
-
-        def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
-            return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
-
-        yield run
-
-
-class _Committee:
-    """Members: their networks and energy offsets."""
-
-    def __init__(self, settings: DistillSettings, aev: AEVSettings, workers: int) -> None:
-        self.settings = settings
-        self.aev = aev
-        self.workers = workers
-        self._shape = NetworkSettings(aev.length, len(aev.species), settings.train.hidden)
-        self.members: list[tuple[AtomicNetworks, np.ndarray]] = []
-
-    def train(self, data: Prepared | list[Atoms], number: int, run: Run) -> None:
-        """Train every member on its own part of the frames, members side by side.
-
-        Each member's arithmetic runs in one thread, so the result does not depend on the workers.
-        """
-        config, seed = self.settings.train, self.settings.seed
-        warm = self.settings.warm_epochs is not None and len(self.members) > 0
-        if self.settings.warm_epochs is not None and warm:
-            config = replace(config, epochs=self.settings.warm_epochs)
-        members: list[tuple[TrainConfig, np.ndarray, Member | None]] = []
-        for member in range(self.settings.n_members):
-            order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
-            part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
-            before = (self.members[member][0].state(), self.members[member][1]) if warm else None
-            members.append((replace(config, seed=seed + 1000 * number + member), part, before))
-        n_jobs = min(self.workers, len(members))
-        jobs = [(data, self.aev, members[k::n_jobs]) for k in range(n_jobs)]
-        groups = run(_train_members, jobs)
-        trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
-        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
-
-    def spreads(self, data: Prepared) -> tuple[np.ndarray, np.ndarray]:
-        """Return the spread and the error of the mean of every atomic energy, (n_atoms,), eV."""
-        everything = np.arange(len(data))
-        spreads, errors = [], []
-        with mapper(1) as run:
-            for begin in range(0, len(data), _SCORING_CHUNK):
-                part = everything[begin : begin + _SCORING_CHUNK]
-                atoms = data.atoms_of(part)
-                species = data.species[atoms]
-                energies = [Batch(n, data, part, run, False).energies + o[species] for n, o in self.members]
-                spreads.append(np.std(energies, axis=0))
-                errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
-        return np.concatenate(spreads), np.concatenate(errors)
-
-    def measure(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor]) -> dict[str, float]:
-        """Return the errors of the committee's mean on frames."""
-        data = gather(frames, descriptors)
-        everything = np.arange(len(data))
-        with mapper(self.workers) as run:
-            parts = [predict_networks(n, o, data, everything, run) for n, o in self.members]
-        names = ("energy", "energies", "forces", "stress")
-        mean = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
-        errors = compute_errors(Prediction(sizes=data.sizes, **mean), data, everything)
-        return {n: getattr(errors, n) for n in ("energies_mae", "energy_mae", "force_mae", "stress_mae")}
-
-    def save(self, path: Path) -> None:
-        """Write the members, for a warm start after a kill."""
-        arrays = {
-            f"{k}/{name}": array
-            for k, (networks, offsets) in enumerate(self.members)
-            for name, array in {**networks.state(), "offsets": offsets}.items()
-        }
-        write_atomic(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-
-    def load(self, path: Path) -> None:
-        """Take the members over from a file."""
-        with np.load(path) as arrays:
-            for k in range(self.settings.n_members):
-                state = {n.split("/")[1]: arrays[n] for n in arrays.files if n.startswith(f"{k}/")}
-                offsets = state.pop("offsets")
-                self.members.append((AtomicNetworks.from_state(self._shape, state), offsets))
 
 
 class _Pool:
@@ -401,7 +187,7 @@ def distill(
     measured = everything
     if settings.curve_frames is not None and settings.curve_frames < len(pool):
         measured = np.sort(order[-settings.curve_frames :])
-    data, committee = _Pool(frames, aev, settings, workers), _Committee(settings, aev, workers)
+    data, committee = _Pool(frames, aev, settings, workers), Committee(settings, aev, workers)
 
     # the ledger
     folder = Path(out_dir)
@@ -411,7 +197,7 @@ def distill(
         committee.load(folder / f"members-{len(rounds) - 1}.npz")
 
     # rounds: one a chunk, and a closing one that completes the learning curve
-    with _runner(workers) as run:
+    with member_runner(workers) as run:
         for number in range(len(rounds), len(chunks) + 1):
             chosen = [n_start + r.chosen for r in rounds]
             known = np.concatenate([np.arange(n_start), order[:n_first], *chosen]).astype(int)
@@ -459,7 +245,7 @@ def _resume(folder: Path, identity: str) -> list[DistillRound]:
     return [DistillRound.from_dict(record) for record in records]
 
 
-def _measure(committee: _Committee, data: _Pool, indices: np.ndarray, keep: bool) -> dict[str, Any]:
+def _measure(committee: Committee, data: _Pool, indices: np.ndarray, keep: bool) -> dict[str, Any]:
     """Return errors on some frames; a whole pool's Jacobians are too large to keep and go by in pieces."""
     pieces = [indices] if keep else [indices[k : k + 256] for k in range(0, len(indices), 256)]
     sums: dict[str, float] = {}
@@ -470,7 +256,7 @@ def _measure(committee: _Committee, data: _Pool, indices: np.ndarray, keep: bool
     return sums
 
 
-def _screen(committee: _Committee, data: _Pool, chunk: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+def _screen(committee: Committee, data: _Pool, chunk: np.ndarray, known: np.ndarray) -> dict[str, Any]:
     """Score a chunk and choose from it: scores, errors, threshold and chosen, as in `DistillRound`."""
     if len(chunk) == 0:
         return {"scores": np.zeros(0), "errors": np.zeros(0), "threshold": float("nan"), "chosen": chunk}

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from asennp import BuckinghamCoulomb
 from asennp.dataset import compute_labels
-from asennp.distill.protocol import DistillSettings, _Committee, _Pool, _screen
+from asennp.distill import DistillSettings
+from asennp.distill.committee import Committee
+from asennp.distill.protocol import _Pool, _screen
 from asennp.models import AEVSettings, AtomicNetworks, NetworkSettings
 from asennp.neighbors import neighbor_pairs
 from asennp.structures import build_phase
@@ -179,7 +181,7 @@ def bench_screen(n: int, threads: int) -> None:
     """Time descriptors and scores of n frames of 64 atoms by five members, and scale to 20 000."""
     frames = make_frames(n)
     settings = DistillSettings()
-    committee = _Committee(settings, AEV, threads)
+    committee = Committee(settings, AEV, threads)
     shape = NetworkSettings(AEV.length, 2)
     committee.members = [
         (AtomicNetworks.random(shape, torch.Generator().manual_seed(k)), np.zeros(2)) for k in range(5)

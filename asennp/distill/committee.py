@@ -1,0 +1,169 @@
+"""The committee of a distillation: members trained side by side, their spread, and their errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from asennp.distill.settings import DistillSettings
+from asennp.files import write_atomic
+from asennp.models.aev import AEVSettings, Descriptor
+from asennp.models.network import AtomicNetworks, NetworkSettings
+from asennp.processes import process_pool
+from asennp.train.batch import Batch, mapper
+from asennp.train.config import TrainConfig
+from asennp.train.data import Prepared, gather, prepare
+from asennp.train.loop import refuse_divergence, run_epoch
+from asennp.train.optimizers import Optimizers
+from asennp.train.prediction import Prediction, compute_errors, predict_networks
+from asennp.train.start import starting_offsets
+
+_SCORING_CHUNK = 64
+
+Parameters = dict[str, np.ndarray]
+Member = tuple[Parameters, np.ndarray]
+Run = Callable[..., list[Any]]
+
+
+def _train_members(
+    data: Prepared | list[Atoms],
+    aev: AEVSettings,
+    members: list[tuple[TrainConfig, np.ndarray, Member | None]],
+) -> list[Member]:
+    """Train members on the same frames, one after the other, and return their parameters and offsets.
+
+    Each comes with its settings, the indices of its training frames, and its state so far, if any.
+    """
+    torch.set_num_threads(1)
+    if not isinstance(data, Prepared):
+        data = prepare(data, aev, members[0][0].dtype, threads=1)
+    return [_train_member(data, aev, *member) for member in members]
+
+
+def _train_member(
+    data: Prepared, aev: AEVSettings, config: TrainConfig, part: np.ndarray, before: Member | None
+) -> Member:
+    shape = NetworkSettings(aev.length, len(aev.species), config.hidden)
+    with mapper(1) as run:
+        if before is not None:
+            networks, offsets = AtomicNetworks.from_state(shape, before[0]), before[1]
+        else:
+            generator = torch.Generator().manual_seed(config.seed)
+            networks = AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype))
+            zero = np.zeros(len(aev.species))
+            offsets = starting_offsets(config, networks, data, part, zero, False, run)
+        optimizers = Optimizers(networks, config)
+        losses: list[float] = []
+        for epoch in range(config.epochs):
+            losses.append(run_epoch(networks, config, data, part, offsets, optimizers, epoch, run))
+            refuse_divergence(config, losses, "the rounds before are kept")
+            optimizers.end_epoch(losses[-1])
+    return networks.state(), offsets
+
+
+@contextmanager
+def member_runner(workers: int) -> Iterator[Run]:
+    """Give a function that calls `function(*arguments)` for each of a list of arguments, in order.
+
+    Several workers are processes that live through all rounds: training in threads of one process
+    gains nothing, for its steps are short and mostly Python's.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # here too, so that nothing depends on the number of threads
+    try:
+        with _pooled(workers) as run:
+            yield run
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _pooled(workers: int) -> Iterator[Run]:
+    if workers == 1:
+        yield lambda function, jobs: [function(*job) for job in jobs]
+        return
+    with process_pool(workers) as pool:
+
+        def run(function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[Any]:
+            return [future.result() for future in [pool.submit(function, *job) for job in jobs]]
+
+        yield run
+
+
+class Committee:
+    """Members: their networks and energy offsets."""
+
+    def __init__(self, settings: DistillSettings, aev: AEVSettings, workers: int) -> None:
+        self.settings = settings
+        self.aev = aev
+        self.workers = workers
+        self._shape = NetworkSettings(aev.length, len(aev.species), settings.train.hidden)
+        self.members: list[tuple[AtomicNetworks, np.ndarray]] = []
+
+    def train(self, data: Prepared | list[Atoms], number: int, run: Run) -> None:
+        """Train every member on its own part of the frames, members side by side.
+
+        Each member's arithmetic runs in one thread, so the result does not depend on the workers.
+        """
+        config, seed = self.settings.train, self.settings.seed
+        warm = self.settings.warm_epochs is not None and len(self.members) > 0
+        if self.settings.warm_epochs is not None and warm:
+            config = replace(config, epochs=self.settings.warm_epochs)
+        members: list[tuple[TrainConfig, np.ndarray, Member | None]] = []
+        for member in range(self.settings.n_members):
+            order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
+            part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
+            before = (self.members[member][0].state(), self.members[member][1]) if warm else None
+            members.append((replace(config, seed=seed + 1000 * number + member), part, before))
+        n_jobs = min(self.workers, len(members))
+        jobs = [(data, self.aev, members[k::n_jobs]) for k in range(n_jobs)]
+        groups = run(_train_members, jobs)
+        trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
+        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
+
+    def spreads(self, data: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """Return the spread and the error of the mean of every atomic energy, (n_atoms,), eV."""
+        everything = np.arange(len(data))
+        spreads, errors = [], []
+        with mapper(1) as run:
+            for begin in range(0, len(data), _SCORING_CHUNK):
+                part = everything[begin : begin + _SCORING_CHUNK]
+                atoms = data.atoms_of(part)
+                species = data.species[atoms]
+                energies = [Batch(n, data, part, run, False).energies + o[species] for n, o in self.members]
+                spreads.append(np.std(energies, axis=0))
+                errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
+        return np.concatenate(spreads), np.concatenate(errors)
+
+    def measure(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor]) -> dict[str, float]:
+        """Return the errors of the committee's mean on frames."""
+        data = gather(frames, descriptors)
+        everything = np.arange(len(data))
+        with mapper(self.workers) as run:
+            parts = [predict_networks(n, o, data, everything, run) for n, o in self.members]
+        names = ("energy", "energies", "forces", "stress")
+        mean = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
+        errors = compute_errors(Prediction(sizes=data.sizes, **mean), data, everything)
+        return {n: getattr(errors, n) for n in ("energies_mae", "energy_mae", "force_mae", "stress_mae")}
+
+    def save(self, path: Path) -> None:
+        """Write the members, for a warm start after a kill."""
+        arrays = {
+            f"{k}/{name}": array
+            for k, (networks, offsets) in enumerate(self.members)
+            for name, array in {**networks.state(), "offsets": offsets}.items()
+        }
+        write_atomic(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+    def load(self, path: Path) -> None:
+        """Take the members over from a file."""
+        with np.load(path) as arrays:
+            for k in range(self.settings.n_members):
+                state = {n.split("/")[1]: arrays[n] for n in arrays.files if n.startswith(f"{k}/")}
+                offsets = state.pop("offsets")
+                self.members.append((AtomicNetworks.from_state(self._shape, state), offsets))
