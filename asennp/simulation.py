@@ -118,6 +118,9 @@ def simulate(
 ) -> Path:
     """Run, or go on with, a simulation; return the folder.
 
+    Files: simulation.json, frames.xyz (extended XYZ), md.log, restart.npz, curve.csv (tensile, shear),
+    bias.npz (momt), final.xyz, summary.json. Ctrl-C ends the step, saves and raises KeyboardInterrupt.
+
     Parameters
     ----------
     simulation, folder
@@ -125,9 +128,6 @@ def simulate(
     calculator, stop
         For one of several side by side: a calculator made already, and what ends all of them; it then shows
         no progress.
-
-    Files: simulation.json, frames.xyz (extended XYZ), md.log, restart.npz, curve.csv (tensile, shear),
-    bias.npz (momt), final.xyz, summary.json. Ctrl-C ends the step, saves and raises KeyboardInterrupt.
 
     Raises
     ------
