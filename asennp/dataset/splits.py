@@ -79,7 +79,7 @@ def split(
     block: Sequence[Hashable] | None = None,
     *,
     window: int = 1,
-    decimals: int = 4,
+    decimals: int | None = 4,
 ) -> dict[str, np.ndarray]:
     """Split frames into named parts that share no block and no duplicate.
 
@@ -100,7 +100,8 @@ def split(
     window
         Length of a window, in steps (or in frames, where frames know no step).
     decimals
-        Rounding (Å) under which frames count as the same; later copies enter no part.
+        Rounding (Å) under which frames count as the same; later copies enter no part. None: they are
+        known to differ.
 
     Returns
     -------
@@ -120,7 +121,8 @@ def split(
         raise InputError("the window must be at least 1", where="split", got=window)
     if block is not None and len(block) != len(frames):
         raise InputError("one block a frame is needed", where="split", expected=len(frames), got=len(block))
-    keep = np.flatnonzero(~find_duplicates(frames, decimals))
+    copies = np.zeros(len(frames), bool) if decimals is None else find_duplicates(frames, decimals)
+    keep = np.flatnonzero(~copies)
     blocks: dict[Hashable, list[int]] = {}
     for k in keep.tolist():
         key = block[k] if block is not None else _block_of(frames[k], k, window)

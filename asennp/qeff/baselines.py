@@ -9,9 +9,8 @@ import numpy as np
 from ase import Atoms
 
 from asennp.electrostatics.charges import assign_charges
-from asennp.electrostatics.ewald import Ewald
 from asennp.errors import InputError
-from asennp.qeff.rows import CoulombTerm, SweepData, SweepSettings, regressed_residuals, sweep_data
+from asennp.qeff.rows import SweepData, SweepSettings, regressed_residuals, sweep_data
 from asennp.results import Result
 
 #: Charges given atom by atom may miss neutrality by so much an atom (integration grids); it is spread evenly.
@@ -81,7 +80,11 @@ def compare_charges(
     data = sweep_data(frames, settings)
     frames = data.frames
     charges = {name: [_charges(frame, model, name) for frame in frames] for name, model in models.items()}
-    rows = data.rows([_coulomb(data, q) for q in charges.values()], regressed)
+    terms = [
+        data.coulomb(model) if isinstance(model, Mapping) else data.coulomb_of(charges[name])
+        for name, model in models.items()
+    ]
+    rows = data.rows(terms, regressed)
     names = ["none", *charges]
 
     def left(values: np.ndarray) -> np.ndarray:
@@ -100,16 +103,6 @@ def compare_charges(
         for name, q in charges.items()
     }
     return ChargeComparison(data.on, names, left(rows.centred()), after, means, len(frames))
-
-
-def _coulomb(data: SweepData, charges: Sequence[np.ndarray]) -> CoulombTerm:
-    """Return the Coulomb term for charges of each frame's atoms."""
-    solver = Ewald(data.accuracy)
-    term = []
-    for frame, q in zip(data.frames, charges, strict=True):
-        energies, forces, _ = solver.compute(frame.positions, frame.cell.array, q, frame.pbc)
-        term.append((float(energies.sum()), forces))
-    return term
 
 
 def _charges(frame: Atoms, model: Any, name: str) -> np.ndarray:

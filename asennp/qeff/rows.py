@@ -10,9 +10,11 @@ from typing import Literal, TypedDict, TypeVar, get_args
 import numpy as np
 from ase import Atoms
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
-from asennp.calculators.coulomb import CoulombCalculator
-from asennp.dataset import require_labels, split
+from asennp.dataset import find_duplicates, require_labels, split
+from asennp.electrostatics.charges import assign_charges
+from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings, compute_aev, compute_descriptor
 
@@ -26,7 +28,7 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 #: Features whose spread is below this part of the widest one's carry noise and are left out.
 _FLAT = 1e-3
 _FOLDS = 4
-#: Frames that one calculator takes; their number, not that of the threads, decides which lists are reused.
+#: Frames that one Coulomb sum takes; their number, not that of the threads, decides which lists are reused.
 _BLOCK = 32
 
 T = TypeVar("T")
@@ -139,13 +141,20 @@ class SweepData:
         return np.concatenate(in_threads(partial(force_features, aev=self.aev), self.frames, self.n_threads))
 
     def coulomb(self, charges: Mapping[str, float]) -> CoulombTerm:
-        """Return the Coulomb term for charges of the species (e), kept for the next who asks."""
-        key = tuple(sorted(charges.items()))
+        """Return the Coulomb term for charges of the species (e); other scales of them cost no sum."""
+        unit = max(abs(charge) for charge in charges.values()) or 1.0
+        key = tuple(sorted((species, charge / unit) for species, charge in charges.items()))
         if key not in self._coulomb:
-            blocks = [self.frames[k : k + _BLOCK] for k in range(0, len(self.frames), _BLOCK)]
-            term = partial(_coulomb_term, charges=charges, accuracy=self.accuracy)
-            self._coulomb[key] = [one for block in in_threads(term, blocks, self.n_threads) for one in block]
-        return self._coulomb[key]
+            model = dict(key)
+            self._coulomb[key] = self.coulomb_of([assign_charges(f.numbers, model) for f in self.frames])
+        return [(unit**2 * energy, unit**2 * forces) for energy, forces in self._coulomb[key]]
+
+    def coulomb_of(self, charges: Sequence[np.ndarray]) -> CoulombTerm:
+        """Return the Coulomb term for charges (e) of each frame's atoms."""
+        pairs = list(zip(self.frames, charges, strict=True))
+        blocks = [pairs[k : k + _BLOCK] for k in range(0, len(pairs), _BLOCK)]
+        found = in_threads(partial(_coulomb_sums, accuracy=self.accuracy), blocks, self.n_threads)
+        return [one for block in found for one in block]
 
     def rows(self, terms: Sequence[CoulombTerm], regressed: bool) -> Rows:
         """Gather labels, Coulomb terms and, if asked for, features.
@@ -175,8 +184,10 @@ class SweepData:
 
     def splits(self, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return n random divisions of the frames, 80/20 by block, as (train, test) indices."""
-        parts = [split(self.frames, {"train": 0.8, "test": 0.2}, self.seed + k) for k in range(n)]
-        return [(part["train"], part["test"]) for part in parts]
+        keep = np.flatnonzero(~find_duplicates(self.frames))
+        frames = [self.frames[k] for k in keep]
+        parts = [split(frames, {"train": 0.8, "test": 0.2}, self.seed + k, decimals=None) for k in range(n)]
+        return [(keep[part["train"]], keep[part["test"]]) for part in parts]
 
 
 def sweep_data(frames: "Sequence[Atoms] | SweepData", settings: SweepSettings) -> SweepData:
@@ -219,18 +230,21 @@ def summed_features(
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T], n_threads: int) -> list[R]:
-    """Apply a function to items in threads (kernels, neighbour search and linear algebra release the GIL)."""
-    with ThreadPoolExecutor(n_threads) as pool:
+    """Apply a function to items in threads (kernels, neighbour search and linear algebra release the GIL).
+
+    Each keeps to one thread: those of the linear algebra would wait for one another's cores.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(function, items))
 
 
-def _coulomb_term(frames: Sequence[Atoms], charges: Mapping[str, float], accuracy: float) -> CoulombTerm:
-    """Return energy and forces of each frame for charges of the species."""
-    calculator = CoulombCalculator(dict(charges), accuracy=accuracy)
+def _coulomb_sums(pairs: Sequence[tuple[Atoms, np.ndarray]], accuracy: float) -> CoulombTerm:
+    """Return energy and forces of frames with charges of their atoms."""
+    splitting = Splitting("auto", accuracy)
     found = []
-    for frame in frames:
-        calculator.calculate(frame)
-        found.append((calculator.results["energy"], calculator.results["forces"]))
+    for frame, charges in pairs:
+        energies, forces, _ = splitting.compute(frame.positions, frame.cell.array, charges, frame.pbc)
+        found.append((float(energies.sum()), forces))
     return found
 
 

@@ -56,7 +56,7 @@ def main() -> None:
     frames, threads = make_frames(arguments.frames), arguments.threads
     sweep(frames[:20], CHARGES, method="regressed", samples=2)  # kernels are compiled or loaded here
     print(f"{len(frames)} frames of 64 atoms, 201 charges, {threads} threads{'wall, s':>16}{'used, s':>9}")
-    timed("plain sweep, 300 samples", lambda: sweep(frames, CHARGES))
+    timed("plain sweep, 300 samples", lambda: sweep(frames, CHARGES, n_threads=threads))
     data = SweepData(frames, n_threads=threads)
     timed("features of the linear model", lambda: data.features)
     timed("regressed sweep, 16 splits, features at hand", lambda: sweep(data, CHARGES, method="regressed"))
