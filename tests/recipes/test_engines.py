@@ -73,6 +73,16 @@ def test_every_engine_gives_the_same_bytes(
     assert sorted(frames) == list(range(len(frames))), "frames lost or doubled"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["parsl", "dask"])
+def test_a_worker_killed_in_the_middle_of_stages_costs_nothing(
+    engine: str, alone: dict[str, Any], tmp_path: Path
+) -> None:
+    answer = on_engine(engine, "killed", tmp_path)
+    assert len(answer["killed"]) >= 2, "stages were over before a worker could be killed"
+    assert outputs(tmp_path) == alone
+
+
 def test_other_versions_are_recorded_and_refused_for_training(run: RunFolder) -> None:
     there = versions() | {"torch": "0.1", "parsl-only": "1"}
     engines.check_versions(run, "label", there)
