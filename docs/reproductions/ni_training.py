@@ -1,9 +1,10 @@
 """Nickel from embedded-atom labels: initial training and fine-tuning, with and without stress in the loss.
 
-    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--every 1] [--only NAME ...]
+    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--every 1] [--fresh N] [--only NAME]
 
-FOLDER holds ni32_eam.h5, eam_atomic_tot.npz and NiNb.eam.fs of the tutorials of the paper's author. OUT
-gets a folder a model and the tables of ni-training.md; started again, it goes on.
+FOLDER holds ni32_eam.h5, eam_atomic_tot.npz and NiNb.eam.fs of the tutorials of the paper's author. OUT gets
+the fresh frames of 32 and 108 atoms by MOMT, a folder a model and the tables of ni-training.md; started
+again, it goes on.
 """
 
 import argparse
@@ -14,10 +15,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk
-from ase.md.langevin import Langevin
 
-from asennp import EAM, HybridNNPCalculator
-from asennp.dataset import compute_labels, read_hdf5, split
+from asennp import EAM, MOMT, HybridNNPCalculator, ReciprocalOrder, WangLandauBias
+from asennp.dataset import compute_labels, load_pool, read_hdf5, split, write_pool
 from asennp.evaluate import compute_elastic, compute_lattice
 from asennp.files import read_json, write_atomic, write_json
 from asennp.models.model import load_model
@@ -40,6 +40,8 @@ TRAININGS = {
 #: Ours, for tens of epochs: steps of few frames, a rate that ends at zero and begins higher in both stages.
 SHORT: dict[str, Any] = {"batch_size": 4, "schedule": "cosine", "lr_biases": None, "validation_fraction": 0.1}
 RATES = (2e-3, 5e-4)
+#: Atoms of the cells that test what was learnt of 32.
+FRESH = (32, 108)
 COLUMNS = {"energy_mae": 1e3, "force_mae": 1e3, "stress_mae": EV_A3_MPA, "energies_mae": 1e3}
 
 
@@ -71,7 +73,8 @@ def train(folder: Path, out: Path, name: str, epochs: tuple[int, int], every: in
         settings = replace(PRESETS[stage], epochs=length, lr_weights=RATES[number], **SHORT)
         fit(settings, seen, place, init=model, threads=1)
         model = load_model(place / "model.asennp")
-        measure(folder, place, frames["test"])
+        last = number == len(stages) - 1 or stages[number + 1] is None
+        measure(folder, out, place, frames["test"], every=1 if last else 10)
 
 
 def place_of(out: Path, name: str, number: int) -> Path:
@@ -79,16 +82,19 @@ def place_of(out: Path, name: str, number: int) -> Path:
     return out / name.replace(", ", "-").replace(" ", "-") / str(number)
 
 
-def measure(folder: Path, place: Path, test: list[Atoms]) -> None:
-    """Write a model's errors on the test sets, and its crystal."""
+def measure(folder: Path, out: Path, place: Path, test: list[Atoms], every: int) -> None:
+    """Write a model's errors on the test sets, of the fresh frames on every so-many-th, and its crystal."""
     if (place / "measured.json").exists():
         return
     model = load_model(place / "model.asennp")
     sets = {
         "test, cubic": [frame for frame in test if not is_sheared(frame)],
         "test, sheared": [frame for frame in test if is_sheared(frame)],
-        **{f"fresh, {n} atoms": fresh(folder, n) for n in (32, 108)},
     }
+    for n_atoms in FRESH:
+        fresh = load_pool(pool_of(out, n_atoms))[::every]
+        quantities = ("energy", "forces", "stress", "energies")
+        sets[f"fresh, {n_atoms} atoms"] = compute_labels(fresh, EAM(folder / "NiNb.eam.fs"), quantities)
     found: dict[str, Any] = {}
     for name, frames in sets.items():
         errors = compute_errors(predict(model, frames, threads=1), frames).to_dict()
@@ -97,20 +103,44 @@ def measure(folder: Path, place: Path, test: list[Atoms]) -> None:
     write_json(place / "measured.json", found)
 
 
-def fresh(folder: Path, n_atoms: int) -> list[Atoms]:
-    """Return frames nobody trained on, from Langevin dynamics of the labels' potential at 300 to 1500 K."""
+def pool_of(out: Path, n_atoms: int) -> Path:
+    """Return the file of the fresh frames."""
+    return out / f"fresh-{n_atoms}.npz"
+
+
+def sample(folder: Path, out: Path, n_atoms: int, n_frames: int) -> None:
+    """Write frames nobody trained on: MOMT of the labels' potential at 2000 K, one every 20 fs."""
     repeats = round((n_atoms / 4) ** (1 / 3))
+    atoms = bulk("Ni", a=3.5162, cubic=True).repeat(repeats)
+    atoms.calc = EAM(folder / "NiNb.eam.fs")
+    order, lowest = ReciprocalOrder.fcc(atoms), float(atoms.get_potential_energy())
+    bias = WangLandauBias(
+        axes=[
+            ("enthalpy", lowest, lowest + 0.7 * n_atoms, 60),
+            ("order", -5.0, 1.1 * float(order(atoms)), 80),
+        ],
+        temperature_K=2000,
+        ln_f=2.0,
+        kernel_width=1.5,
+        schedule="constant",
+    )
+    dynamics = MOMT(
+        atoms,
+        2 * units.fs,
+        temperature_K=2000,
+        pressure_au=units.bar,
+        order=order,
+        bias=bias,
+        wl_interval=100,
+        rng=np.random.default_rng(n_atoms),
+    )
     frames = []
-    for number, temperature in enumerate((300, 900, 1500)):
-        atoms = bulk("Ni", a=3.5162 * (1 + 1.5e-5 * temperature), cubic=True) * (repeats, repeats, repeats)
-        atoms.calc = EAM(folder / "NiNb.eam.fs")
-        rng = np.random.default_rng([n_atoms, number])
-        dynamics = Langevin(atoms, 2 * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng)
-        for _ in dynamics.irun(400):
-            if dynamics.nsteps >= 100 and dynamics.nsteps % 20 == 0:
-                frames.append(Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True))
-    calculator = EAM(folder / "NiNb.eam.fs")
-    return compute_labels(frames, calculator, ("energy", "forces", "stress", "energies"))
+    for _ in range(n_frames):
+        dynamics.run(10)
+        point = dynamics.point
+        info = {"step": dynamics.nsteps, "enthalpy": point.enthalpy, "order": point.orders[0]}
+        frames.append(Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True, info=info))
+    write_pool(pool_of(out, n_atoms), frames)
 
 
 def crystal(calculator: Any) -> dict[str, float]:
@@ -131,10 +161,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, nargs=2, default=(40, 30))
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--fresh", type=int, default=20_000)
     parser.add_argument("--only", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     folder, out, epochs = arguments.folder, arguments.out, tuple(arguments.epochs)
+    out.mkdir(parents=True, exist_ok=True)
+    unsampled = [n for n in FRESH if not pool_of(out, n).exists()]
+    for _ in run_processes(sample, [(folder, out, n, arguments.fresh) for n in unsampled], arguments.workers):
+        pass
     missing = [(folder, out, name, epochs, arguments.every) for name in arguments.only]
     for _ in run_processes(train, missing, arguments.workers):
         pass

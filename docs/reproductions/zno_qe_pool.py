@@ -36,8 +36,8 @@ SETTINGS = {
     "koffset": [1, 1, 1],
     "input_data": {"system": {"ecutwfc": 45.0, "ecutrho": 320.0}, "electrons": {"conv_thr": 1e-8}},
 }
-#: eV a cell of 8 atoms: trace/3 of the stress that the finite set of plane waves lacks at 45/320 Ry, times the
-#: volume; from equations of state of the three phases at 80/500 Ry.
+#: eV a cell of 8 atoms: trace/3 of the stress that the finite set of plane waves lacks at 45/320 Ry, times
+#: the volume; from equations of state of the three phases at 80/500 Ry.
 BASIS_EV = -0.56174
 
 
@@ -70,7 +70,9 @@ def main() -> None:
     for frame in pull:
         frame.info = {"source": "tensile W", "step": int(frame.info["step"])}
     # the two kinds take turns: a labelling that was cut short holds of both
-    frames = [f for k in range(max(len(momt), len(pull))) for f in (*momt[3 * k : 3 * k + 3], *pull[k : k + 1])]
+    frames = [
+        f for k in range(max(len(momt), len(pull))) for f in (*momt[3 * k : 3 * k + 3], *pull[k : k + 1])
+    ]
     teacher = {"pseudo_dir": str(arguments.pseudo), "time_limit_s": 1200.0, **SETTINGS}
     found = label_frames(
         frames, "espresso", teacher, folder=arguments.out / "labels", workers=arguments.workers
