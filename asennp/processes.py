@@ -104,6 +104,7 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     WorkerKilled
         A process was killed, for example because memory ran out.
     """
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_and_die_with_the_parent
     )
@@ -113,8 +114,9 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except BrokenProcessPool as error:
         raise WorkerKilled(pool) from error
     except BaseException:
-        # Ctrl-C or a failed worker: the others stop at once, their checkpoints stay
-        for process in list((pool._processes or {}).values()):
+        # Ctrl-C or a failed worker: the others stop at once, their checkpoints stay; one whose start was
+        # interrupted is not yet in the pool's own list, and would be waited for at the end of the program
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
     finally:

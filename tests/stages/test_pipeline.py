@@ -157,7 +157,7 @@ def test_killed_in_every_stage_it_ends_the_same(tiny_run: Path, tmp_path: Path) 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     """A terminal sends Ctrl-C to every process of the run."""
     process = subprocess.Popen(
-        [*COMMAND, str(tmp_path / "run")],
+        [sys.executable, "-X", "faulthandler", *COMMAND[1:], str(tmp_path / "run")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -167,7 +167,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # says where every thread is
+        pytest.fail(f"went on after Ctrl-C:\n{process.communicate()[1]}")
     assert process.returncode == 130
     assert "the same command continues from the last checkpoint" in errors
     assert "Traceback" not in errors
