@@ -1,4 +1,4 @@
-"""Pools: many unlabelled frames of one composition in a compact file, to start from without sampling."""
+"""Pools: frames of one composition, to start from without sampling: bare in a compact file, or labelled."""
 
 import zipfile
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from ase import Atoms
 
+from asennp.dataset.frames import read_frames
 from asennp.errors import InputError, nearest
 from asennp.files import sha256_file, write_atomic
 
@@ -20,7 +21,7 @@ _KEPT = ("step", "enthalpy", "order", "strain", "tension_GPa")
 def shipped_pools() -> dict[str, Path]:
     """Return the names and files of the pools that come with the package."""
     folder = Path(str(resources.files("asennp.data"))) / "pools"
-    return {path.stem: path for path in sorted(folder.glob("*.npz"))}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".npz", ".extxyz")}
 
 
 def write_pool(path: str | Path, frames: Sequence[Atoms]) -> Path:
@@ -64,7 +65,8 @@ def load_pool(source: str | Path, known: Sequence[str] = ()) -> list[Atoms]:
     Parameters
     ----------
     source
-        A name from `shipped_pools`, or the path of a file by `write_pool`.
+        A name from `shipped_pools`, or the path of a file: by `write_pool`, or an extended XYZ file, whose
+        frames keep their labels.
     known
         What frames must know (`Atoms.info`) beside their geometry.
 
@@ -86,6 +88,21 @@ def load_pool(source: str | Path, known: Sequence[str] = ()) -> list[Atoms]:
         expected = describe_pools()[str(source)]["sha256"]
         if sha256_file(path) != expected:
             raise InputError("the pool was altered", where=path, expected=expected, got=sha256_file(path))
+    frames = read_frames(path) if path.suffix in (".extxyz", ".xyz") else _unpack(path)
+    knowing = set(frames[0].info).intersection(*(frame.info for frame in frames))
+    if missing := [key for key in known if key not in knowing]:
+        raise InputError(
+            f"the frames of this pool do not know their {missing[0]}",
+            where=path,
+            expected=", ".join(known),
+            got=", ".join(sorted(knowing)) or "nothing",
+            do="write the pool from frames of a run, with their info",
+        )
+    return frames
+
+
+def _unpack(path: Path) -> list[Atoms]:
+    """Return the frames of a file by `write_pool`."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
@@ -93,14 +110,6 @@ def load_pool(source: str | Path, known: Sequence[str] = ()) -> list[Atoms]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError("not a pool", where=path, got=str(error), do="write it with write_pool") from None
     infos = {k.removeprefix("info_"): v for k, v in arrays.items() if k.startswith("info_")}
-    if missing := [key for key in known if key not in infos]:
-        raise InputError(
-            f"the frames of this pool do not know their {missing[0]}",
-            where=path,
-            expected=", ".join(known),
-            got=", ".join(infos) or "nothing",
-            do="write the pool from frames of a run, with their info",
-        )
     return [
         Atoms(
             numbers,
@@ -114,7 +123,7 @@ def load_pool(source: str | Path, known: Sequence[str] = ()) -> list[Atoms]:
 
 
 def describe_pools() -> dict[str, dict[str, Any]]:
-    """Return what is known of each shipped pool: SHA-256, frames, formula, source, and the command for it."""
+    """Return what is known of each shipped pool: SHA-256, frames, formula, source, the command for it."""
     text = (resources.files("asennp.data") / "pools" / "pools.yaml").read_text()
     described: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return described

@@ -1,14 +1,16 @@
 """ZnO on density functional labels: charge sweep, transfer from the empirical potential, crystals.
 
-    python docs/reproductions/zno_qe.py LABELS.extxyz POOL OUT [--epochs 120] [--members 3] [--workers 2]
+    python docs/reproductions/zno_qe.py LABELS... POOL OUT [--epochs 120] [--members 3] [--workers 2]
 
-LABELS holds cells of 8 atoms with REF_energy, REF_forces, REF_stress (REF_stress_pulaycorr is preferred).
+LABELS are files, or shipped pools such as zno_qe, of cells of 8 atoms with REF_energy, REF_forces, REF_stress
+(REF_stress_pulaycorr is preferred).
 POOL is what ``asennp sample zno-tiny -s sample.steps=40000 -s sample.frame_interval=200`` writes: frames of
 the empirical potential, from which the networks learn its short range first. Started again, it goes on.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from asennp import BuckinghamCoulomb, CoulombCalculator, HybridNNPCalculator
-from asennp.dataset import compute_labels, read_frames, residual_targets, split
+from asennp.dataset import compute_labels, load_pool, read_frames, residual_targets, split
 from asennp.evaluate import compute_interval, compute_lattice, compute_parity
 from asennp.files import read_json, write_json
 from asennp.models.model import load_model
@@ -37,9 +39,9 @@ PHASES = {
 SMALL = (64, 48, 32)
 
 
-def labelled(path: Path) -> list[Atoms]:
+def labelled(labels: Sequence[str]) -> list[Atoms]:
     """Return the frames; those of one chain are neighbours to the splits, every other frame is by itself."""
-    frames = read_frames(path)
+    frames = [frame for source in labels for frame in load_pool(source)]
     for k, frame in enumerate(frames):
         frame.info["source"] = str(frame.info.get("chain", f"frame {k}"))
         frame.info["step"] = int(frame.info.get("md_step", 0))
@@ -67,7 +69,7 @@ def pretrain(pool: Path, out: Path, member: int, epochs: int) -> None:
     fit(settings, targets, out / f"pretrained-{member}", threads=1)
 
 
-def train(labels: Path, out: Path, kind: str, member: int, q: float, epochs: int) -> None:
+def train(labels: Sequence[str], out: Path, kind: str, member: int, q: float, epochs: int) -> None:
     """Learn the labels, from nothing or from the pretrained network, with or without a Coulomb baseline."""
     frames = labelled(labels)
     seen = [frames[k] for k in split(frames, {"seen": 0.8, "test": 0.2}, 0)["seen"]]
@@ -78,7 +80,7 @@ def train(labels: Path, out: Path, kind: str, member: int, q: float, epochs: int
     fit(settings, targets, out / f"{kind}-{member}", init=init, charges=charges, threads=1)
 
 
-def measure(labels: Path, out: Path, kind: str, member: int) -> None:
+def measure(labels: Sequence[str], out: Path, kind: str, member: int) -> None:
     """Write the errors on test frames and the relaxed crystals of one model."""
     frames = labelled(labels)
     test = [frames[k] for k in split(frames, {"seen": 0.8, "test": 0.2}, 0)["test"]]
@@ -100,7 +102,7 @@ def measure(labels: Path, out: Path, kind: str, member: int) -> None:
 def main() -> None:
     """Sweep, train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("labels", type=Path)
+    parser.add_argument("labels", nargs="+")
     parser.add_argument("pool", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=120)
