@@ -39,9 +39,19 @@ MIDDLE = {
 }
 
 
-def kill_workers(run: Path, killed: list[str]) -> None:
+def kill_workers(engine: str, run: Path, killed: list[str]) -> None:
     """Kill the worker that has worked most, once in the middle of each stage of `MIDDLE`."""
     import psutil
+
+    def workers() -> list[Any]:
+        if engine == "dask":
+            return list(psutil.Process().children(recursive=True))
+        # Parsl's pool leaves its starter's family
+        lines = {one: " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])}
+        pools = [
+            one for one, line in lines.items() if "process_worker_pool" in line and str(run.parent) in line
+        ]
+        return [worker for pool in pools for worker in pool.children(recursive=True)]
 
     def cpu_seconds(process: Any) -> float:
         try:
@@ -53,7 +63,7 @@ def kill_workers(run: Path, killed: list[str]) -> None:
         while not any(path.stat().st_size for path in run.glob(file)):
             time.sleep(0.01)
         if not (run / stage / "summary.json").exists():
-            max(psutil.Process().children(recursive=True), key=cpu_seconds).kill()
+            max(workers(), key=cpu_seconds).kill()
             killed.append(stage)
 
 
@@ -123,7 +133,7 @@ def work(engine: str, how: str, folder: Path, until: str) -> Any:
         return {"results": [found[k] for k in range(12)], "start": ready - begun}
     if how == "killed":
         killed: list[str] = []
-        threading.Thread(target=kill_workers, args=(run.path, killed), daemon=True).start()
+        threading.Thread(target=kill_workers, args=(engine, run.path, killed), daemon=True).start()
         return {**recipes.fan_out_flow(str(run.path), until), "killed": killed}
     if how == "fan-out":
         return recipes.fan_out_flow(str(run.path), until)
