@@ -1,6 +1,6 @@
 """Cells of 8 atoms of ZnO from our own sampling, labelled by pw.x: the pool zno_qe.
 
-    python docs/reproductions/zno_qe_pool.py SAMPLE PULL PSEUDO OUT [--sampled 42] [--pulled 14] [--workers 1]
+    python docs/reproductions/zno_qe_pool.py SAMPLE PULL PSEUDO OUT [--first 56] [--workers 1]
 
 SAMPLE and PULL are stages of the empirical potential, PSEUDO holds the PAW files of Zn and O:
 
@@ -29,6 +29,8 @@ from asennp.qeff import summed_features
 #: What a density functional need not be asked: gas and collisions of the hot empirical ions.
 VOLUME_A3_PER_ATOM = (8.5, 17.0)
 FORCE_EV_A = 12.0
+#: Frames: of the walks, as different as can be, and of the pull.
+SAMPLED, PULLED = 42, 14
 #: As the reference set of 130 cells has it, so that both can be put together.
 SETTINGS = {
     "preset": "quick",
@@ -59,24 +61,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("sample", "pull", "pseudo", "out"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--sampled", type=int, default=42)
-    parser.add_argument("--pulled", type=int, default=14)
+    parser.add_argument(
+        "--first", type=int, default=56, help="label only so many; more can be asked for later"
+    )
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     momt = candidates(arguments.sample)
-    momt = [momt[k] for k in farthest_points(summed_features(momt), arguments.sampled)]
+    momt = [momt[k] for k in farthest_points(summed_features(momt), SAMPLED)]
     pull = read_frames(arguments.pull / "frames.extxyz")
-    pull = [pull[k] for k in np.linspace(0, len(pull) - 1, arguments.pulled).astype(int)]
+    pull = [pull[k] for k in np.linspace(0, len(pull) - 1, PULLED).astype(int)]
     for frame in pull:
         frame.info = {"source": "tensile W", "step": int(frame.info["step"])}
-    # the two kinds take turns: a labelling that was cut short holds of both
-    frames = [
-        f for k in range(max(len(momt), len(pull))) for f in (*momt[3 * k : 3 * k + 3], *pull[k : k + 1])
-    ]
-    teacher = {"pseudo_dir": str(arguments.pseudo), "time_limit_s": 1200.0, **SETTINGS}
-    found = label_frames(
-        frames, "espresso", teacher, folder=arguments.out / "labels", workers=arguments.workers
-    )
+    # the two kinds take turns: the first ones hold of both
+    frames = [f for k in range(len(pull)) for f in (*momt[3 * k : 3 * k + 3], pull[k])][: arguments.first]
+    teacher = {
+        "pseudo_dir": str(arguments.pseudo),
+        "directory": str(arguments.out / "calculations"),  # what is finished there is read, not repeated
+        "time_limit_s": 1200.0,
+        **SETTINGS,
+    }
+    folder = arguments.out / f"first-{len(frames)}"
+    found = label_frames(frames, "espresso", teacher, folder=folder, workers=arguments.workers)
     for frame in found.frames:
         frame.info.pop("frame", None)
         stress = np.array(frame.info["REF_stress"])

@@ -17,10 +17,10 @@ from asennp import BuckinghamCoulomb
 from asennp.dataset import compute_labels, load_pool, split
 from asennp.distill import DistillSettings, distill
 from asennp.evaluate import compute_interval
-from asennp.files import read_json, write_atomic, write_json
+from asennp.files import read_json, read_jsonl, write_atomic, write_json
 from asennp.models.model import load_model
 from asennp.processes import run_processes
-from asennp.report.figures import plot_curves
+from asennp.report.figures import plot_curves, plot_foresight
 from asennp.train.config import PRESETS
 from asennp.train.loop import fit
 from asennp.train.prediction import compute_errors, predict
@@ -153,6 +153,13 @@ def main() -> None:
     write_atomic(out / "table.md", table + "\n")
     titles = {name.capitalize().replace(" (", " MAE ("): panel for name, panel in curves.items()}
     plot_curves(titles, "Training frames", log=True).savefig(out / "zno-training.svg")
+    if arguments.distil:
+        rounds = [one for one in read_jsonl(out / "distillation" / "rounds.jsonl") if one["screened"]][::2]
+        scores, errors = (
+            {f"{one['n_train']} frames": 1e3 * np.array(one[what][::2]) for one in rounds}
+            for what in ("scores", "errors")
+        )
+        plot_foresight(scores, errors).savefig(out / "zno-training-foresight.svg")
 
 
 if __name__ == "__main__":
