@@ -283,7 +283,9 @@ class EspressoLabeler(Calculator):
         target = source.with_suffix(".pwo")
         scratch = self._scratch(source, sections, atoms)
         texts = {stopped: self._input_text(atoms, sections, scratch, stopped) for stopped in (False, True)}
-        known = source.is_file() and target.is_file() and source.read_text() in texts.values()
+        # the scratch folder's name goes with the place of the files, which may have been moved
+        asked = [_less_outdir(text) for text in texts.values()]
+        known = source.is_file() and target.is_file() and _less_outdir(source.read_text()) in asked
         earlier = read_pw_output(target) if known else None
         if earlier is not None and earlier.status in ("done", "not converged"):
             return earlier
@@ -395,6 +397,11 @@ def _sections(preset: str, given: Mapping[str, Mapping[str, Any]] | None) -> dic
     lowered = {name.lower(): dict(values) for name, values in (given or {}).items()}
     base = PRESETS[preset]
     return {name: {**base.get(name, {}), **lowered.get(name, {})} for name in {**base, **lowered}}
+
+
+def _less_outdir(text: str) -> str:
+    """Return an input without the line that names the scratch folder."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("outdir"))
 
 
 def _check_command(command: str) -> list[str]:

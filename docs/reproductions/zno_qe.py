@@ -24,6 +24,7 @@ from asennp.files import read_json, write_json
 from asennp.models.model import load_model
 from asennp.processes import run_processes
 from asennp.qeff import SweepData, sweep
+from asennp.qeff.rows import lowest
 from asennp.structures import build_phase
 from asennp.train.config import PRESETS
 from asennp.train.loop import fit
@@ -36,12 +37,14 @@ PHASES = {
     "ZB": build_phase("ZnO", "zincblende", 4.60),
     "RS": build_phase("ZnO", "rocksalt", 4.31),
 }
+#: Frames this far (eV/atom) above the lowest.
+WINDOW = 1.0
 SMALL = (64, 48, 32)
 
 
 def labelled(labels: Sequence[str]) -> list[Atoms]:
     """Return the frames; those of one chain are neighbours to the splits, every other frame is by itself."""
-    frames = [frame for source in labels for frame in load_pool(source)]
+    frames = lowest([frame for source in labels for frame in load_pool(source)], WINDOW)
     for k, frame in enumerate(frames):
         frame.info["source"] = str(frame.info.get("chain", f"frame {k}"))
         frame.info["step"] = int(frame.info.get("md_step", 0))

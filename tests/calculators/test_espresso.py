@@ -94,7 +94,7 @@ def test_forces_and_stress_belong_to_the_free_energy(metal: Atoms) -> None:
 
 @pytest.mark.espresso
 def test_the_ladder_of_retries(metal: Atoms, tmp_path: Path) -> None:
-    """Too few iterations fail, the retry converges; done again, nothing is run."""
+    """Too few iterations fail, the retry converges; done again, nothing is run, also in a moved folder."""
     few = {
         "system": {"ecutwfc": 12.0, "ecutrho": 48.0, "vdw_corr": "none"},
         "electrons": {"electron_maxstep": 2},
@@ -103,18 +103,19 @@ def test_the_ladder_of_retries(metal: Atoms, tmp_path: Path) -> None:
         Retry("still too few", {"electron_maxstep": 3}),
         Retry("enough, more bands", {"electron_maxstep": 60}, bands=1.5),
     )
-    arguments = {"input_data": few, "retries": ladder, "directory": tmp_path}
+    arguments = {"input_data": few, "retries": ladder, "directory": tmp_path / "first"}
     metal.calc = aluminium(**arguments)
     energy = metal.get_potential_energy()
     assert [a.status for a in metal.calc.attempts] == ["not converged", "not converged", "done"]
     assert [a.name for a in metal.calc.attempts] == ["as asked", "still too few", "enough, more bands"]
-    assert "nbnd" in (tmp_path / "espresso-2.pwi").read_text()
+    assert "nbnd" in (tmp_path / "first" / "espresso-2.pwi").read_text()
 
-    metal.calc = aluminium(**arguments)
+    moved = (tmp_path / "first").rename(tmp_path / "moved")
+    metal.calc = aluminium(**arguments | {"directory": moved})
     assert metal.get_potential_energy() == energy
     assert max(a.seconds for a in metal.calc.attempts) < 0.5
 
-    metal.calc = aluminium(**arguments | {"retries": ladder[:1]})
+    metal.calc = aluminium(**arguments | {"directory": moved, "retries": ladder[:1]})
     with pytest.raises(SCFError, match=r"as asked: 2 iterations; still too few: 3 iterations"):
         metal.get_potential_energy()
 

@@ -31,10 +31,10 @@ def end_the_worker_once(marker: str, number: int) -> int:
     return number * number
 
 
-#: Stage -> file that appears in its middle.
+#: Stage -> file that appears once it is at work.
 MIDDLE = {
     "sample": "sample/*/frames.extxyz",
-    "pretrain": "pretrain/**/history.csv",
+    "pretrain": "pretrain/inputs.json",
     "label": "label/labels.jsonl",
 }
 
