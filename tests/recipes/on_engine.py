@@ -1,8 +1,8 @@
 """A run on a workflow engine's two workers, as a user's script: python on_engine.py ENGINE HOW FOLDER UNTIL.
 
 HOW is "flow" (a job a stage), "fan-out" (a task a walker, member, frame), "killed" (the same, a worker killed
-in the middle of each of three stages) or "kill" (a task ends its worker). Prints what the engine gave, as
-JSON, in the last line.
+in the middle of sampling and of labelling) or "kill" (a task ends its worker). Prints what the engine gave,
+as JSON, in the last line.
 """
 
 import json
@@ -32,11 +32,7 @@ def end_the_worker_once(marker: str, number: int) -> int:
 
 
 #: Stage -> file that appears once it is at work.
-MIDDLE = {
-    "sample": "sample/*/frames.extxyz",
-    "pretrain": "pretrain/inputs.json",
-    "label": "label/labels.jsonl",
-}
+MIDDLE = {"sample": "sample/*/frames.extxyz", "label": "label/labels.jsonl"}
 
 
 def kill_workers(engine: str, run: Path, killed: list[str]) -> None:
