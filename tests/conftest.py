@@ -39,5 +39,6 @@ def make_tiny_run(folder: Path) -> Path:
     command = [sys.executable, "-m", "asennp", "run", "zno-tiny", "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert str(folder / "report.html") in done.stdout.replace("\n", "")
     (folder / "terminal.txt").write_text(done.stdout)
     return folder

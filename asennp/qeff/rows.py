@@ -13,7 +13,7 @@ from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
 from asennp.dataset import find_duplicates, require_labels, split
-from asennp.electrostatics.charges import assign_charges
+from asennp.electrostatics.charges import assign_charges, check_charges
 from asennp.electrostatics.splitting import Splitting
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings, compute_aev, compute_descriptor
@@ -142,11 +142,12 @@ class SweepData:
 
     def coulomb(self, charges: Mapping[str, float]) -> CoulombTerm:
         """Return the Coulomb term for charges of the species (e); other scales of them cost no sum."""
-        unit = max(abs(charge) for charge in charges.values()) or 1.0
-        key = tuple(sorted((species, charge / unit) for species, charge in charges.items()))
+        model = check_charges(charges)
+        unit = max(map(abs, model.values()), default=0.0) or 1.0
+        key = tuple(sorted((species, charge / unit) for species, charge in model.items()))
         if key not in self._coulomb:
-            model = dict(key)
-            self._coulomb[key] = self.coulomb_of([assign_charges(f.numbers, model) for f in self.frames])
+            assigned = [assign_charges(frame.numbers, model) for frame in self.frames]
+            self._coulomb[key] = self.coulomb_of([q / unit for q in assigned])
         return [(unit**2 * energy, unit**2 * forces) for energy, forces in self._coulomb[key]]
 
     def coulomb_of(self, charges: Sequence[np.ndarray]) -> CoulombTerm:

@@ -117,7 +117,7 @@ def bench_lammps(n_atoms: int, steps: int, rounds: int = 3) -> None:
 
 
 def bench_label(n_frames: int = 82) -> None:
-    """Labelling by one and by two processes; the teacher is CHGNet, some 0.2 s a frame."""
+    """Labelling by one and by two processes; the teacher is CHGNet, under a second a frame."""
     from asennp.labelling import label_frames
 
     frames = [rock_salt(64) for _ in range(n_frames)]

@@ -64,6 +64,10 @@ def test_the_seed_fixes_the_interval_and_windows_choose_frames(make_frames):
 def test_a_narrow_sweep_and_bad_input(make_frames):
     frames = make_frames(0.85, 0.0, n=12)
     assert "end of the sweep" in sweep(frames, CHARGES, q=np.linspace(0, 0.5, 11)).note
+    with pytest.raises(InputError, match="not a chemical symbol"):
+        sweep(frames, {"Mq": 1.0, "O": -1.0})
+    with pytest.raises(InputError, match="a charge is not a number"):
+        sweep(frames, {"Mg": np.nan, "O": -1.0})
     with pytest.raises(InputError, match="not neutral"):
         sweep(frames, {"Mg": 2, "O": -1})
     with pytest.raises(InputError, match="too few"):
