@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from asennp.calculators.coulomb import CoulombCalculator
 from asennp.qeff.rows import SweepData, force_features, regressed_residuals, summed_features
 
 
@@ -34,3 +35,13 @@ def test_a_local_energy_is_explained_and_a_long_ranged_one_is_not(make_frames, a
     left = np.abs(rest).mean(axis=0)
     assert left[0] < 0.05 * before[0] and penalty == 1e-3
     assert left[1] > 2 * 0.05 * before[1]
+
+
+def test_the_sum_of_one_scale_serves_the_others(make_frames):
+    data = SweepData(make_frames(0.85, 1.0, n=12), accuracy=1e-8)
+    data.coulomb({"Mg": 0.7, "O": -0.7})
+    formal = CoulombCalculator({"Mg": 2.0, "O": -2.0}, accuracy=1e-8)
+    for frame, (energy, forces) in zip(data.frames, data.coulomb({"O": -2.0, "Mg": 2.0})):
+        assert abs(energy - formal.get_property("energy", frame)) < 1e-6 * len(frame)
+        np.testing.assert_allclose(forces, formal.get_property("forces", frame), atol=1e-6)
+    assert len(data._coulomb) == 1
