@@ -42,3 +42,13 @@ def make_tiny_run(folder: Path) -> Path:
     assert str(folder / "report.html") in done.stdout.replace("\n", "")
     (folder / "terminal.txt").write_text(done.stdout)
     return folder
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """Give the CPU, and a GPU where there is one."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return request.param

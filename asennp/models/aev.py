@@ -310,6 +310,11 @@ class Descriptor:
         """Memory of the stored arrays in bytes."""
         return sum(array.nbytes for array in self.arrays().values())
 
+    @property
+    def n_edges(self) -> tuple[int, int]:
+        """Pairs within the radial cut-off, and directed edges within the angular one."""
+        return len(self._edges.i), len(self._edges.pair)
+
     def pull_back(self, gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn dE/dG into dE/dr and the virial dE/deps (strain r -> (1 + eps) r, volume not divided out).
 

@@ -2,14 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu
+from torch.nn.utils.rnn import pad_sequence
 
 from asennp.errors import InputError
 from asennp.models import kernels_network
@@ -69,16 +70,67 @@ class NetworkSettings:
 class _Branch:
     """What the forward and the reverse pass over the atoms of one species leave behind.
 
-    Shapes: inputs[l] (M or 1, n, width l), z[l] (M, n, width l+1); for each hidden layer the slope
-    phi'(z), the back-propagated de/da (`upper`) and de/dz (`delta`).
+    Shapes: inputs[l] (M or 1, n, width l), z[l] (M, n, width l+1), energies (M, n); for each hidden layer
+    the slope phi'(z), the back-propagated de/da (`upper`) and de/dz (`delta`).
     """
 
-    index: Tensor
+    rows: Tensor
     inputs: list[Tensor]
-    z: list[Tensor]
-    slope: list[Tensor]
-    upper: list[Tensor]
-    delta: list[Tensor]
+    z: list[Tensor] = field(default_factory=list)
+    slope: list[Tensor] = field(default_factory=list)
+    upper: list[Tensor] = field(default_factory=list)
+    delta: list[Tensor] = field(default_factory=list)
+    energies: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class _Shared:
+    """Every member sees every atom: results are (M, N, ...)."""
+
+    def __init__(self, n_members: int, n_atoms: int) -> None:
+        self._shape = n_members, n_atoms
+
+    def rows(self, mask: Tensor) -> Tensor:
+        """Return the atoms of a species (n,)."""
+        return torch.nonzero(mask).squeeze(1)
+
+    def take(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Return rows of (N, k) or (M, N, k) as (1 or M, n, k)."""
+        return values.index_select(-2, rows).reshape(-1, len(rows), values.shape[-1])
+
+    def gather(self, like: Tensor, parts: Iterable[tuple[Tensor, Tensor]], *width: int) -> Tensor:
+        """Put values (M, n, *width) of the species back in the order of the atoms."""
+        result = like.new_empty((*self._shape, *width))
+        for rows, values in parts:
+            result.index_copy_(1, rows, values)
+        return result
+
+
+class _Own:
+    """Every atom passes the networks of one member only: results are (N, ...).
+
+    Products of all members are one call, so the shorter ones are filled up with a row of zeros, which adds
+    nothing to any gradient.
+    """
+
+    def __init__(self, n_members: int, member: Tensor) -> None:
+        self._n_members = n_members
+        self._member = member
+
+    def rows(self, mask: Tensor) -> Tensor:
+        """Return the atoms of a species by their member (M, n); N is the row of zeros."""
+        found = [torch.nonzero(mask & (self._member == k)).squeeze(1) for k in range(self._n_members)]
+        return pad_sequence(found, batch_first=True, padding_value=len(self._member))
+
+    def take(self, values: Tensor, rows: Tensor) -> Tensor:
+        """Return rows of (N, k) as (M, n, k)."""
+        return torch.cat([values, values.new_zeros(1, values.shape[1])])[rows]
+
+    def gather(self, like: Tensor, parts: Iterable[tuple[Tensor, Tensor]], *width: int) -> Tensor:
+        """Put values (M, n, *width) of the species back in the order of the atoms."""
+        result = like.new_empty((len(self._member) + 1, *width))
+        for rows, values in parts:
+            result.index_copy_(0, rows.flatten(), values.flatten(0, 1))
+        return result[:-1]
 
 
 class Forward:
@@ -87,38 +139,45 @@ class Forward:
     Attributes
     ----------
     energies
-        Atomic energies e (M, N) in eV.
+        Atomic energies e in eV: (M, N), or (N,) where every atom has its member.
     """
 
-    def __init__(self, networks: "AtomicNetworks", features: Tensor, species: Tensor) -> None:
+    def __init__(
+        self, networks: "AtomicNetworks", features: Tensor, species: Tensor, member: Tensor | None = None
+    ) -> None:
+        n_members = networks.n_members
         self._networks = networks
-        self._shape = features.shape
+        self._n_features = features.shape[1]
+        self._atoms = _Shared(n_members, len(features)) if member is None else _Own(n_members, member)
         self._branches: list[_Branch | None] = []
         self._gradients: Tensor | None = None
-        self.energies = features.new_empty((networks.n_members, len(features)))
         for number in range(networks.settings.n_species):
-            index = torch.nonzero(species == number).squeeze(1)
-            self._branches.append(self._run(number, index, features) if len(index) else None)
+            rows = self._atoms.rows(species == number).to(networks.device)
+            self._branches.append(self._run(number, rows, features) if rows.numel() else None)
+        self.energies = self._gather(lambda _, branch: branch.energies)
 
-    def _run(self, species: int, index: Tensor, features: Tensor) -> _Branch:
+    def _run(self, species: int, rows: Tensor, features: Tensor) -> _Branch:
         """Take the atoms of one species through the layers."""
         weights, biases = self._networks.weights[species], self._networks.biases[species]
-        branch = _Branch(index, [features.index_select(0, index).unsqueeze(0)], [], [], [], [])
+        branch = _Branch(rows, [self._atoms.take(features, rows)])
         for weight, bias in zip(weights[:-1], biases[:-1]):
             z = self._networks.product(branch.inputs[-1], weight).add_(bias.unsqueeze(1))
             branch.z.append(z)
             branch.inputs.append(gelu(z))
-        self.energies.index_copy_(1, index, _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2))
+        branch.energies = _affine(branch.inputs[-1], weights[-1], biases[-1]).squeeze(2)
         return branch
+
+    def _gather(self, value: Callable[[int, _Branch], Tensor], *width: int) -> Tensor:
+        """Return a quantity of all atoms in their order."""
+        like = self._networks.weights[0][0]
+        parts = ((b.rows, value(species, b)) for species, b in enumerate(self._branches) if b is not None)
+        return self._atoms.gather(like, parts, *width)
 
     @torch.no_grad()
     def gradients(self) -> Tensor:
-        """Return g = de/dG (M, N, F), the gradient of each atom's energy by its own features."""
+        """Return g = de/dG (M, N, F) or (N, F), the gradient of each atom's energy by its own features."""
         if self._gradients is None:
-            self._gradients = self.energies.new_empty((self._networks.n_members, *self._shape))
-            for species, branch in enumerate(self._branches):
-                if branch is not None:
-                    self._gradients.index_copy_(1, branch.index, self._reverse(species, branch))
+            self._gradients = self._gather(self._reverse, self._n_features)
         return self._gradients
 
     def _reverse(self, species: int, branch: _Branch) -> Tensor:
@@ -147,9 +206,9 @@ class Forward:
         Parameters
         ----------
         energy_bar
-            dLoss/de, (N,) for all members alike or (M, N).
+            dLoss/de, (N,) for all members alike or (M, N); (N,) where every atom has its member.
         tangent
-            dLoss/dg, (N, F) or (M, N, F); None if the loss has no term in g (no forces, no stress).
+            dLoss/dg, (N, F) or (M, N, F), alike; None if the loss has no term in g (no forces, no stress).
         frozen
             Layers (0 is the first) that get no gradient.
         """
@@ -157,12 +216,11 @@ class Forward:
         for species, branch in enumerate(self._branches):
             if branch is None:
                 continue
-            bar = energy_bar.index_select(-1, branch.index).reshape(-1, len(branch.index), 1)
+            bar = self._atoms.take(energy_bar.unsqueeze(-1), branch.rows)
             if tangent is None:
                 self._accumulate_energy(species, branch, bar, frozen)
             else:
-                tilt = tangent.index_select(-2, branch.index).reshape(-1, len(branch.index), self._shape[1])
-                self._accumulate_dual(species, branch, bar, tilt, frozen)
+                self._accumulate_dual(species, branch, bar, self._atoms.take(tangent, branch.rows), frozen)
 
     def _accumulate_energy(self, species: int, branch: _Branch, bar: Tensor, frozen: Sequence[int]) -> None:
         """Reverse sweep of sum(bar e) alone: every z-bar is bar times delta."""
@@ -277,9 +335,12 @@ class AtomicNetworks:
         return list(self.named_parameters().values())
 
     def zero_grad(self) -> None:
-        """Forget the accumulated gradients."""
+        """Set the gradients to zero, in place: `members` share them."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.zero_()
 
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of the parameters as named arrays."""
@@ -335,6 +396,21 @@ class AtomicNetworks:
         """Return a copy of one member as networks of their own."""
         return self._map(lambda tensor: tensor.detach()[number : number + 1].clone())
 
+    def members(self) -> list[Self]:
+        """Return the members as networks of their own that share memory with these, gradients too."""
+        self.zero_grad()
+
+        def view(number: int) -> Any:
+            def part(tensor: Tensor) -> Tensor:
+                assert tensor.grad is not None
+                mine = tensor[number : number + 1]
+                mine.grad = tensor.grad[number : number + 1]
+                return mine
+
+            return part
+
+        return [self._map(view(number)) for number in range(self.n_members)]
+
     @classmethod
     def stack(cls, members: Sequence["AtomicNetworks"]) -> Self:
         """Join networks of equal settings into one committee."""
@@ -348,7 +424,7 @@ class AtomicNetworks:
         return cls.from_state(first.settings, joined)
 
     @torch.no_grad()
-    def forward(self, features: Tensor, species: Tensor) -> Forward:
+    def forward(self, features: Tensor, species: Tensor, member: Tensor | None = None) -> Forward:
         """Evaluate the networks, keeping what the derivatives need.
 
         Parameters
@@ -356,10 +432,12 @@ class AtomicNetworks:
         features
             Descriptors G (N, F).
         species
-            Indices of the atoms' species (N,).
+            Indices of the atoms' species (N,), on the CPU: a GPU would have to be waited for.
+        member
+            Member whose networks each atom passes (N,), on the CPU; by default every atom passes all.
         """
         features = features.detach().to(device=self.device, dtype=self.dtype)
-        return Forward(self, features, species.to(self.device))
+        return Forward(self, features, species, member)
 
     def energies_and_gradients(self, features: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
         """Return e (M, N) in eV and g = de/dG (M, N, F), keeping nothing else.

@@ -13,14 +13,6 @@ from asennp.models import AEVSettings, AtomicNetworks, Model, NetworkSettings
 from asennp.models.torch_backend import TorchBackend, choose_device
 
 AEV = AEVSettings(("Zn", "O"))
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
-
-
-@pytest.fixture(params=DEVICES)
-def device(request):
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    return request.param
 
 
 def make_model(charge=0.75):
