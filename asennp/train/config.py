@@ -9,6 +9,7 @@ STAGES = ("T-Train", "A-Train")
 SCHEDULES = ("plateau", "cosine", "constant")
 SELECTIONS = ("energy_rmse", "energies_rmse", "force_mae", "force_rmse", "stress_rmse", "loss")
 DTYPES = ("float32", "float64")
+WEIGHT_OPTIMIZERS = ("adam", "muon")
 BIAS_OPTIMIZERS = ("sgd", "adam")
 
 
@@ -24,6 +25,9 @@ class TrainConfig:
         a, b, c of the loss, meant for Hartree, Hartree/Å and Hartree; 0 leaves a term (and its label) out.
     lr_weights, lr_biases
         Learning rates; that of the biases is a tenth of the weights' unless given.
+    weight_optimizer
+        ``"adam"`` as published, or ``"muon"``: steps along orthogonalised momentum, of Adam's size; the
+        output layer goes by Adam. A step costs more and there need to be fewer, see `asennp.train.muon`.
     bias_optimizer
         ``"sgd"`` as published, or ``"adam"`` (then usually with the weights' rate).
     weight_decay
@@ -65,6 +69,7 @@ class TrainConfig:
     stress_weight: float = 0.025
     lr_weights: float = 1e-4
     lr_biases: float | None = None
+    weight_optimizer: str = "adam"
     bias_optimizer: str = "sgd"
     weight_decay: tuple[float, ...] = (0.0, 1e-5, 1e-6)
     batch_size: int = 64
@@ -91,6 +96,7 @@ class TrainConfig:
             "schedule": SCHEDULES,
             "select": SELECTIONS,
             "dtype": DTYPES,
+            "weight_optimizer": WEIGHT_OPTIMIZERS,
             "bias_optimizer": BIAS_OPTIMIZERS,
         }
         for name, known in choices.items():
@@ -110,7 +116,8 @@ class TrainConfig:
             "epochs": self.epochs >= 1,
             "plateau_factor": 0 < self.plateau_factor < 1,
             "plateau_patience": self.plateau_patience >= 0,
-            "frozen_layers": all(1 <= layer <= len(self.hidden) + 1 for layer in self.frozen_layers),
+            "frozen_layers": all(1 <= layer <= len(self.hidden) + 1 for layer in self.frozen_layers)
+            and len(set(self.frozen_layers)) <= len(self.hidden),
             "hidden": len(self.hidden) > 0 and min(self.hidden) >= 1,
             "early_stop": self.early_stop is None or self.early_stop >= 1,
             "ema_decay": self.ema_decay is None or 0 < self.ema_decay < 1,
