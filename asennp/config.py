@@ -293,6 +293,8 @@ class Config(Section):
     seed: int = 1
     workers: Count = 2
     """Processes side by side, one thread each."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained; by default on a GPU if there is one."""
     system: SystemConfig
     potential: PotentialConfig
     sample: SampleConfig

@@ -14,56 +14,70 @@ from asennp.distill.settings import DistillSettings
 from asennp.files import write_atomic
 from asennp.models.aev import AEVSettings, Descriptor
 from asennp.models.network import AtomicNetworks, NetworkSettings
+from asennp.models.torch_backend import choose_device
 from asennp.processes import process_pool
-from asennp.train.batch import Batch, mapper
+from asennp.train.batch import Batch
 from asennp.train.config import TrainConfig
 from asennp.train.data import Prepared, gather, prepare
-from asennp.train.loop import refuse_divergence, run_epoch
-from asennp.train.optimizers import Optimizers
+from asennp.train.epoch import Member, refuse_divergence, run_epoch
 from asennp.train.prediction import Prediction, compute_errors, predict_networks
+from asennp.train.source import Source, open_source
 from asennp.train.start import starting_offsets
 
 _SCORING_CHUNK = 64
 
-Parameters = dict[str, np.ndarray]
-Member = tuple[Parameters, np.ndarray]
+#: Arrays of the networks by name, and energy offsets.
+Parameters = tuple[dict[str, np.ndarray], np.ndarray]
 Run = Callable[..., list[Any]]
 
 
 def _train_members(
     data: Prepared | list[Atoms],
     aev: AEVSettings,
-    members: list[tuple[TrainConfig, np.ndarray, Member | None]],
-) -> list[Member]:
-    """Train members on the same frames, one after the other, and return their parameters and offsets.
+    members: list[tuple[TrainConfig, np.ndarray, Parameters | None]],
+    device: str,
+) -> list[Parameters]:
+    """Train members on the same frames and return their parameters and offsets.
 
-    Each comes with its settings, the indices of its training frames, and its state so far, if any.
+    Each comes with its settings, the indices of its training frames, and its state so far, if any. On a GPU
+    they train together, on a CPU one after the other: there, bits must not depend on the company.
     """
-    torch.set_num_threads(1)
+    if device == "cpu":
+        torch.set_num_threads(1)
     if not isinstance(data, Prepared):
         data = prepare(data, aev, members[0][0].dtype, threads=1)
-    return [_train_member(data, aev, *member) for member in members]
+    groups = [[member] for member in members] if device == "cpu" else [members]
+    with open_source(data, 1, *choose_device(device)) as source:
+        return [trained for group in groups for trained in _train_together(source, aev, group)]
 
 
-def _train_member(
-    data: Prepared, aev: AEVSettings, config: TrainConfig, part: np.ndarray, before: Member | None
-) -> Member:
-    shape = NetworkSettings(aev.length, len(aev.species), config.hidden)
-    with mapper(1) as run:
+def _train_together(
+    source: Source, aev: AEVSettings, given: list[tuple[TrainConfig, np.ndarray, Parameters | None]]
+) -> list[Parameters]:
+    shape = NetworkSettings(aev.length, len(aev.species), given[0][0].hidden)
+    starts, zero = [], np.zeros(len(aev.species))
+    for config, _, before in given:
         if before is not None:
-            networks, offsets = AtomicNetworks.from_state(shape, before[0]), before[1]
-        else:
-            generator = torch.Generator().manual_seed(config.seed)
-            networks = AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype))
-            zero = np.zeros(len(aev.species))
-            offsets = starting_offsets(config, networks, data, part, zero, False, run)
-        optimizers = Optimizers(networks, config)
-        losses: list[float] = []
-        for epoch in range(config.epochs):
-            losses.append(run_epoch(networks, config, data, part, offsets, optimizers, epoch, run))
-            refuse_divergence(config, losses, "the rounds before are kept")
-            optimizers.end_epoch(losses[-1])
-    return networks.state(), offsets
+            starts.append(AtomicNetworks.from_state(shape, before[0]))
+            continue
+        generator = torch.Generator().manual_seed(config.seed)
+        starts.append(AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype)))
+    networks = AtomicNetworks.stack(starts).to(device=source.device)
+    averages = networks.to().members()
+    members = [
+        Member(config, part, zero if before is None else before[1], mine, average)
+        for (config, part, before), mine, average in zip(given, networks.members(), averages)
+    ]
+    for member, (config, part, before) in zip(members, given):
+        if before is None:
+            member.offsets = starting_offsets(config, member.networks, source, part, zero, False)
+    losses: list[list[float]] = [[] for _ in members]
+    for _ in range(given[0][0].epochs):
+        for member, kept, loss in zip(members, losses, run_epoch(networks, members, source)):
+            kept.append(float(loss))
+            refuse_divergence(member.config, kept, "the rounds before are kept")
+            member.optimizers.end_epoch(kept[-1])
+    return [(member.networks.state(), member.offsets) for member in members]
 
 
 @contextmanager
@@ -98,30 +112,33 @@ def _pooled(workers: int) -> Iterator[Run]:
 class Committee:
     """Members: their networks and energy offsets."""
 
-    def __init__(self, settings: DistillSettings, aev: AEVSettings, workers: int) -> None:
+    def __init__(
+        self, settings: DistillSettings, aev: AEVSettings, workers: int, device: str = "cpu"
+    ) -> None:
         self.settings = settings
         self.aev = aev
         self.workers = workers
+        self.device = device
         self._shape = NetworkSettings(aev.length, len(aev.species), settings.train.hidden)
         self.members: list[tuple[AtomicNetworks, np.ndarray]] = []
 
     def train(self, data: Prepared | list[Atoms], number: int, run: Run) -> None:
         """Train every member on its own part of the frames, members side by side.
 
-        Each member's arithmetic runs in one thread, so the result does not depend on the workers.
+        On a CPU each member's arithmetic runs in one thread, so the result does not depend on the workers.
         """
         config, seed = self.settings.train, self.settings.seed
         warm = self.settings.warm_epochs is not None and len(self.members) > 0
         if self.settings.warm_epochs is not None and warm:
             config = replace(config, epochs=self.settings.warm_epochs)
-        members: list[tuple[TrainConfig, np.ndarray, Member | None]] = []
+        members: list[tuple[TrainConfig, np.ndarray, Parameters | None]] = []
         for member in range(self.settings.n_members):
             order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
             part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
             before = (self.members[member][0].state(), self.members[member][1]) if warm else None
             members.append((replace(config, seed=seed + 1000 * number + member), part, before))
-        n_jobs = min(self.workers, len(members))
-        jobs = [(data, self.aev, members[k::n_jobs]) for k in range(n_jobs)]
+        n_jobs = min(self.workers, len(members)) if self.device == "cpu" else 1
+        jobs = [(data, self.aev, members[k::n_jobs], self.device) for k in range(n_jobs)]
         groups = run(_train_members, jobs)
         trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
         self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
@@ -130,12 +147,14 @@ class Committee:
         """Return the spread and the error of the mean of every atomic energy, (n_atoms,), eV."""
         everything = np.arange(len(data))
         spreads, errors = [], []
-        with mapper(1) as run:
+        with open_source(data) as source:
             for begin in range(0, len(data), _SCORING_CHUNK):
                 part = everything[begin : begin + _SCORING_CHUNK]
                 atoms = data.atoms_of(part)
                 species = data.species[atoms]
-                energies = [Batch(n, data, part, run, False).energies + o[species] for n, o in self.members]
+                energies = [
+                    Batch(n, source, part, False).energies.numpy() + o[species] for n, o in self.members
+                ]
                 spreads.append(np.std(energies, axis=0))
                 errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
         return np.concatenate(spreads), np.concatenate(errors)
@@ -144,8 +163,8 @@ class Committee:
         """Return the errors of the committee's mean on frames."""
         data = gather(frames, descriptors)
         everything = np.arange(len(data))
-        with mapper(self.workers) as run:
-            parts = [predict_networks(n, o, data, everything, run) for n, o in self.members]
+        with open_source(data, self.workers) as source:
+            parts = [predict_networks(n, o, source, everything) for n, o in self.members]
         names = ("energy", "energies", "forces", "stress")
         mean = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
         errors = compute_errors(Prediction(sizes=data.sizes, **mean), data, everything)

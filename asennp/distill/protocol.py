@@ -28,6 +28,7 @@ from asennp.distill.settings import DistillSettings
 from asennp.errors import InputError
 from asennp.files import append_jsonl, read_json, read_jsonl, sha256_json, write_atomic, write_json
 from asennp.models.aev import AEVSettings, Descriptor, compute_descriptors
+from asennp.models.torch_backend import choose_device
 from asennp.results import Result
 from asennp.train.data import Features, Prepared, compute_features, data_hash, gather
 
@@ -134,6 +135,7 @@ def distill(
     labeler: Any = None,
     aev: AEVSettings | None = None,
     workers: int | None = None,
+    device: str = "auto",
     progress: Callable[[DistillRound], None] | None = None,
 ) -> DistillResult:
     """Choose the frames of a pool that a committee cannot agree on.
@@ -158,6 +160,9 @@ def distill(
         Descriptor; by default the published one for the elements of the pool.
     workers
         Processes (for training) and threads; by default as many threads as torch uses.
+    device
+        Where members are trained, as for `asennp.train.fit`; a GPU takes all together. The pool is screened
+        on the CPU.
     progress
         Called with each finished round.
 
@@ -178,7 +183,7 @@ def distill(
         aev = AEVSettings(
             species=tuple(sorted({s for frame in frames for s in frame.get_chemical_symbols()}))
         )
-    workers = workers or torch.get_num_threads()
+    workers, device = workers or torch.get_num_threads(), choose_device(device)[0]
     n_start = len(start)
     order = n_start + np.random.default_rng([settings.seed, 0]).permutation(len(pool))
     n_first = 0 if start else settings.initial
@@ -187,7 +192,7 @@ def distill(
     measured = everything
     if settings.curve_frames is not None and settings.curve_frames < len(pool):
         measured = np.sort(order[-settings.curve_frames :])
-    data, committee = _Pool(frames, aev, settings, workers), Committee(settings, aev, workers)
+    data, committee = _Pool(frames, aev, settings, workers), Committee(settings, aev, workers, device)
 
     # the ledger
     folder = Path(out_dir)

@@ -121,6 +121,7 @@ def _distill_pools(config: Config, folder: Path, sampled: Path) -> None:
             start=chosen,
             aev=descriptor(config),
             workers=config.workers,
+            device=config.device,
             progress=count,
         )
         chosen += [pool[k] for k in result.indices]

@@ -1,7 +1,7 @@
-"""Trainings side by side, one process each: a chain of stages from frames to a model file."""
+"""Chains of trainings from frames to model files: side by side in processes, or together on a GPU."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ from asennp.config import Config
 from asennp.dataset import read_frames
 from asennp.models.aev import AEVSettings
 from asennp.models.model import load_model
+from asennp.models.torch_backend import choose_device
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
 from asennp.train.config import TrainConfig
-from asennp.train.loop import FitResult, fit
+from asennp.train.logbook import FitResult
+from asennp.train.loop import fit_members
 from asennp.train.storage import free_memory_MB
 
 
@@ -70,40 +72,68 @@ def descriptor(config: Config) -> AEVSettings:
 
 
 def run_chains(config: Config, name: str, chains: Sequence[Chain]) -> list[FitResult]:
-    """Run the chains in processes of one thread each; return the last stage's result of each."""
-    memory_MB = 0.5 * free_memory_MB() / config.workers
-    tasks = [(chain, descriptor(config), memory_MB) for chain in chains]
+    """Run the chains; return the last stage's result of each.
+
+    On a CPU each runs in a process of one thread; on a GPU those of one file that differ only in their
+    seeds run together, one such group after the other.
+    """
+    device = choose_device()[0] if config.device == "auto" else config.device
+    groups = [[chain] for chain in chains] if device == "cpu" else _alike(chains)
+    workers = config.workers if device == "cpu" else 1
+    memory_MB = 0.5 * free_memory_MB() / workers
+    tasks = [(group, descriptor(config), memory_MB, device) for group in groups]
     with watch(name, sum(chain.epochs for chain in chains), [chain.folder / "steps" for chain in chains]):
-        for _ in run_processes(_run_chain, tasks, config.workers):
+        for _ in run_processes(_run_group, tasks, workers):
             pass
     return [FitResult.from_json(chain.results[-1]) for chain in chains]
 
 
-def _note(made: StepFile, before: int, record: dict[str, Any]) -> None:
-    made(before + int(record["epoch"]), f"{1000 * record['force_mae']:.0f} meV/Å")
+def _alike(chains: Sequence[Chain]) -> list[list[Chain]]:
+    """Return the chains that differ only in their folder, their start and their seeds, together."""
+    groups: dict[str, list[Chain]] = {}
+    for chain in chains:
+        stages = [replace(stage, seed=0) for stage in chain.stages]
+        key = (chain.frames, stages, chain.init is None, sorted(chain.charges.items()), chain.electrostatics)
+        groups.setdefault(repr(key), []).append(chain)
+    return list(groups.values())
 
 
-def _run_chain(chain: Chain, aev: AEVSettings, memory_MB: float) -> None:
-    chain.folder.mkdir(parents=True, exist_ok=True)
-    frames = read_frames(chain.frames)
-    made = StepFile(chain.folder / "steps")
-    model = None if chain.init is None else load_model(chain.init)
+def _run_group(chains: Sequence[Chain], aev: AEVSettings, memory_MB: float, device: str) -> None:
+    """Run chains of the same frames and settings, those together whose next stage is the same."""
+    first = chains[0]
+    frames = read_frames(first.frames)
+    made = {}
+    for chain in chains:
+        chain.folder.mkdir(parents=True, exist_ok=True)
+        made[chain.folder] = StepFile(chain.folder / "steps")
     before = 0
-    for k, stage in enumerate(chain.stages):
-        folder = chain.folder / str(k)
-        if not (folder / "result.json").exists():
-            fit(
-                stage,
+    for k, stage in enumerate(first.stages):
+        missing = [chain for chain in chains if not chain.results[k].exists()]
+        inits = [_start(chain, k) for chain in missing]
+
+        if missing:
+            fit_members(
+                [chain.stages[k] for chain in missing],
                 frames,
-                folder,
-                init=model,
-                aev=aev if model is None else None,
-                charges=chain.charges,
-                electrostatics=chain.electrostatics,
+                [chain.results[k].parent for chain in missing],
+                inits=[None if init is None else load_model(init) for init in inits],
+                aev=aev if inits[0] is None else None,
+                charges=first.charges,
+                electrostatics=first.electrostatics,
                 threads=1,
                 memory_MB=memory_MB,
-                progress=partial(_note, made, before),
+                device=device,
+                progress=partial(_note, [made[chain.folder] for chain in missing], before),
             )
         before += stage.epochs
-        made(before)
-        model = load_model(folder / "model.asennp")
+        for steps in made.values():
+            steps(before)
+
+
+def _note(made: Sequence[StepFile], before: int, number: int, record: dict[str, Any]) -> None:
+    made[number](before + int(record["epoch"]), f"{1000 * record['force_mae']:.0f} meV/Å")
+
+
+def _start(chain: Chain, stage: int) -> Path | None:
+    """Return the model file that a stage begins with."""
+    return chain.init if stage == 0 else chain.results[stage - 1].parent / "model.asennp"

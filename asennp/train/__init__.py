@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asennp.train.committee import CommitteeResult, fit_committee
     from asennp.train.config import PRESETS, TrainConfig, preset
-    from asennp.train.loop import FitResult, fit
+    from asennp.train.logbook import FitResult
+    from asennp.train.loop import fit, fit_members
     from asennp.train.prediction import Errors, Prediction, compute_errors, evaluate_frames, predict
 
 _HOME = {
     "committee": ("CommitteeResult", "fit_committee"),
     "config": ("PRESETS", "TrainConfig", "preset"),
-    "loop": ("FitResult", "fit"),
+    "logbook": ("FitResult",),
+    "loop": ("fit", "fit_members"),
     "prediction": ("Errors", "Prediction", "compute_errors", "evaluate_frames", "predict"),
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "evaluate_frames",
     "fit",
     "fit_committee",
+    "fit_members",
     "predict",
     "preset",
 ]

@@ -13,18 +13,13 @@ class Average:
     Parameters
     ----------
     networks
-        Whose parameters p are averaged; the average starts from them.
+        Networks that hold the average; it starts from what they are.
     decay
         Limit of d.
-
-    Attributes
-    ----------
-    networks
-        Networks with the averaged parameters.
     """
 
     def __init__(self, networks: AtomicNetworks, decay: float) -> None:
-        self.networks = networks.to()
+        self.networks = networks
         self._decay = decay
         self._steps = 0
 

@@ -10,7 +10,7 @@ import torch
 from asennp.errors import InputError
 from asennp.files import write_atomic
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(path: str | Path, identity: str, state: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""A committee: members trained side by side in processes, then stacked into one model."""
+"""A committee: members trained side by side in processes or together on a GPU, stacked into one model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +12,12 @@ from asennp.dataset import Store
 from asennp.errors import InputError
 from asennp.models.aev import AEVSettings
 from asennp.models.model import Model, load_model
+from asennp.models.torch_backend import choose_device
 from asennp.processes import run_processes
 from asennp.results import Result
 from asennp.train.config import TrainConfig
-from asennp.train.loop import FitResult, fit
+from asennp.train.logbook import FitResult
+from asennp.train.loop import fit_members
 from asennp.train.storage import free_memory_MB
 
 
@@ -39,21 +41,19 @@ class CommitteeResult(Result):
         return min(self.members, key=lambda member: float(getattr(member.validation, quantity)))
 
 
-def _fit_member(
-    config: TrainConfig,
+def _fit_group(
+    configs: Sequence[TrainConfig],
     frames: list[Atoms],
-    folder: str,
+    folders: Sequence[str],
     resume: Literal["auto", "never"],
-    init: str | None,
-    aev: AEVSettings | None,
-    charges: Mapping[str, float] | None,
-    parts: Mapping[str, Sequence[int]] | None,
-    memory_MB: float,
-) -> FitResult:
-    torch.set_num_threads(1)
-    start = None if init is None else load_model(init)
-    given: dict[str, Any] = {"aev": aev, "charges": charges, "parts": parts, "memory_MB": memory_MB}
-    return fit(config, frames, folder, resume, start, threads=1, **given)
+    inits: Sequence[str | None],
+    device: str,
+    given: dict[str, Any],
+) -> list[FitResult]:
+    if device == "cpu":
+        torch.set_num_threads(1)
+    starts = [None if init is None else load_model(init) for init in inits]
+    return fit_members(configs, frames, folders, resume, starts, device=device, threads=1, **given)
 
 
 def fit_committee(
@@ -68,11 +68,13 @@ def fit_committee(
     parts: Sequence[Mapping[str, Sequence[int]]] | None = None,
     workers: int = 2,
     memory_MB: float | None = None,
+    device: str = "auto",
 ) -> CommitteeResult:
     """Train one member for each configuration and stack them.
 
-    Member k trains in ``out_dir/member-k`` as `fit` does, in a process of one thread, and resumes by
-    itself; the committee is written to ``out_dir/model.asennp``. The result does not depend on `workers`.
+    Member k trains in ``out_dir/member-k`` as `fit` does, and resumes by itself; the committee is written to
+    ``out_dir/model.asennp``. On a CPU each has a process of one thread, and the result does not depend on
+    `workers`; on a GPU members that differ only in their seeds train together (`fit_members`).
 
     Parameters
     ----------
@@ -88,6 +90,8 @@ def fit_committee(
         Processes side by side.
     memory_MB
         What the descriptors of all workers together may take, see `fit`.
+    device
+        As for `fit`.
     """
     if not configs:
         raise InputError("a committee needs members", where="fit_committee")
@@ -102,25 +106,30 @@ def fit_committee(
             got=f"{len(starts)} starts, {len(splits)} splits",
         )
     folder = Path(out_dir)
+    device = choose_device(device)[0]
+    groups = [[k] for k in range(len(configs))] if device == "cpu" else _alike(configs)
+    workers = workers if device == "cpu" else 1
     memory_MB = (0.5 * free_memory_MB() if memory_MB is None else memory_MB) / max(1, workers)
-    jobs = [
-        (
-            config,
-            frames,
-            str(folder / f"member-{k}"),
-            resume,
-            None if starts[k] is None else str(starts[k]),
-            aev,
-            None if charges is None else dict(charges),
-            splits[k],
-            memory_MB,
-        )
-        for k, config in enumerate(configs)
-    ]
-    results = dict(run_processes(_fit_member, jobs, workers))
+    jobs = []
+    for group in groups:
+        given: dict[str, Any] = {"aev": aev, "charges": None if charges is None else dict(charges)}
+        given |= {"parts": [splits[k] for k in group], "memory_MB": memory_MB}
+        folders = [str(folder / f"member-{k}") for k in group]
+        inits = [None if starts[k] is None else str(starts[k]) for k in group]
+        jobs.append(([configs[k] for k in group], frames, folders, resume, inits, device, given))
+    done = dict(run_processes(_fit_group, jobs, workers))
+    results = {k: result for number, group in enumerate(groups) for k, result in zip(group, done[number])}
     members = tuple(results[k] for k in range(len(configs)))
     path = folder / "model.asennp"
     Model.stack([load_model(member.model) for member in members]).save(path)
     result = CommitteeResult(str(path), members)
     result.to_json(folder / "result.json")
     return result
+
+
+def _alike(configs: Sequence[TrainConfig]) -> list[list[int]]:
+    """Return the numbers of the configurations that differ only in their seeds, together."""
+    groups: dict[TrainConfig, list[int]] = {}
+    for k, config in enumerate(configs):
+        groups.setdefault(replace(config, seed=0), []).append(k)
+    return list(groups.values())

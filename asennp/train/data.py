@@ -11,7 +11,6 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from asennp.models.aev import AEVSettings, Descriptor, compute_aev, compute_descriptors
-from asennp.train.losses import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class Prepared:
     species
         (n_atoms,) index of each atom's species in the descriptor's settings.
     energy, energies, forces, virial
-        Labels as in `asennp.train.losses.Targets`; NaN where a frame has none.
+        Labels as in `asennp.train.losses.Targets`, of the energies with the offsets; NaN where there is none.
     """
 
     descriptors: Sequence[Descriptor | Features]
@@ -70,22 +69,9 @@ class Prepared:
 
     def atoms_of(self, frames: np.ndarray) -> np.ndarray:
         """Return the indices of the atoms of some frames, in the order of the frames."""
-        first = self.first
-        return np.concatenate([np.arange(first[k], first[k + 1]) for k in frames])
-
-    def targets(self, frames: np.ndarray, offsets: np.ndarray) -> Targets:
-        """Return the labels of some frames, less the offsets (n_species,) of the energies."""
-        atoms = self.atoms_of(frames)
-        shift = offsets[self.species[atoms]]
         sizes = self.sizes[frames]
-        frame = np.repeat(np.arange(len(frames)), sizes)
-        return Targets(
-            sizes=sizes,
-            energy=self.energy[frames] - np.bincount(frame, weights=shift, minlength=len(frames)),
-            energies=self.energies[atoms] - shift,
-            forces=self.forces[atoms],
-            virial=self.virial[frames],
-        )
+        ends = np.cumsum(sizes)
+        return np.repeat(self.first[frames] - (ends - sizes), sizes) + np.arange(sizes.sum())
 
 
 def compute_features(frames: Sequence[Atoms], aev: AEVSettings, dtype: str, threads: int) -> list[Features]:

@@ -13,7 +13,8 @@ Hartree, and only this module converts.
 
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from asennp.train.config import TrainConfig
 from asennp.units import HARTREE_EV
@@ -23,7 +24,7 @@ _PER_HARTREE2 = 1.0 / HARTREE_EV**2
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What a batch of frames should give, in eV and Å.
+    """What the frames of a batch should give, in eV and Å; tensors of one device, in double precision.
 
     Attributes
     ----------
@@ -32,23 +33,36 @@ class Targets:
     energy
         (n_frames,) total energies.
     energies
-        (n_atoms,) atomic energies, or None.
+        (n_atoms,) atomic energies.
     forces
-        (n_atoms, 3), or None.
+        (n_atoms, 3).
     virial
-        (n_frames, 3, 3) dE/deps = V sigma, or None.
+        (n_frames, 3, 3) dE/deps = V sigma.
+    frame
+        (n_atoms,) frame of each atom.
+    member
+        (n_frames,) committee member that each frame is for; all have the same weight in the mean over the
+        frames of their member.
+    n_frames
+        (M,) frames of each member.
     """
 
-    sizes: np.ndarray
-    energy: np.ndarray
-    energies: np.ndarray | None
-    forces: np.ndarray | None
-    virial: np.ndarray | None
+    sizes: Tensor
+    energy: Tensor
+    energies: Tensor
+    forces: Tensor
+    virial: Tensor
+    frame: Tensor
+    member: Tensor
+    n_frames: Tensor
 
-    @property
-    def frame_of_atom(self) -> np.ndarray:
-        """(n_atoms,) frame of each atom."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+    def by_frame(self, values: Tensor) -> Tensor:
+        """Sum values of atoms (n_atoms,) over each frame (n_frames,)."""
+        return values.new_zeros(len(self.sizes)).index_add_(0, self.frame, values)
+
+    def by_member(self, values: Tensor) -> Tensor:
+        """Sum values of frames (n_frames,) over each member (M,)."""
+        return values.new_zeros(len(self.n_frames)).index_add_(0, self.member, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +72,7 @@ class Loss:
     Attributes
     ----------
     total, energy, forces, stress
-        The loss and its three terms.
+        The loss of each member (M,) and its three terms.
     energy_bar
         (n_atoms,) dL/de_i.
     force_bar
@@ -67,21 +81,21 @@ class Loss:
         (n_frames, 3, 3) dL/dW, or None without that term.
     """
 
-    total: float
-    energy: float
-    forces: float
-    stress: float
-    energy_bar: np.ndarray
-    force_bar: np.ndarray | None
-    virial_bar: np.ndarray | None
+    total: Tensor
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+    energy_bar: Tensor
+    force_bar: Tensor | None
+    virial_bar: Tensor | None
 
 
 def compute_loss(
     config: TrainConfig,
     targets: Targets,
-    energies: np.ndarray,
-    forces: np.ndarray | None = None,
-    virial: np.ndarray | None = None,
+    energies: Tensor,
+    forces: Tensor | None = None,
+    virial: Tensor | None = None,
 ) -> Loss:
     """Compute the loss of a batch and its derivatives.
 
@@ -96,37 +110,33 @@ def compute_loss(
     forces, virial
         (n_atoms, 3) and (n_frames, 3, 3) predictions; needed where their weight is not 0.
     """
-    n = targets.sizes.astype(float)
-    frame = targets.frame_of_atom
-    scale = _PER_HARTREE2 / len(n)
-    loss_energy, energy_bar = _energy_term(config, targets, np.asarray(energies, dtype=float), scale)
-    loss_forces = loss_stress = 0.0
+    scale = _PER_HARTREE2 / targets.n_frames[targets.member].double()  # of a frame
+    loss_energy, energy_bar = _energy_term(config, targets, energies, scale)
+    loss_forces = loss_stress = torch.zeros_like(loss_energy)
     force_bar = virial_bar = None
     if config.force_weight > 0:
-        assert forces is not None and targets.forces is not None
+        assert forces is not None
         difference = forces - targets.forces
-        weight = (config.force_weight * scale / n)[frame, None]
-        force_bar = 2.0 * weight * difference
-        loss_forces = 0.5 * float(np.sum(force_bar * difference))
+        weight = (2.0 * config.force_weight * scale / targets.sizes)[targets.frame, None]
+        force_bar = weight * difference
+        loss_forces = 0.5 * targets.by_member(targets.by_frame((force_bar * difference).sum(1)))
     if config.stress_weight > 0:
-        assert virial is not None and targets.virial is not None
+        assert virial is not None
         difference = virial - targets.virial
-        virial_bar = 2.0 * config.stress_weight * scale * difference
-        loss_stress = 0.5 * float(np.sum(virial_bar * difference))
+        virial_bar = 2.0 * config.stress_weight * scale[:, None, None] * difference
+        loss_stress = 0.5 * targets.by_member((virial_bar * difference).sum((1, 2)))
     total = loss_energy + loss_forces + loss_stress
     return Loss(total, loss_energy, loss_forces, loss_stress, energy_bar, force_bar, virial_bar)
 
 
 def _energy_term(
-    config: TrainConfig, targets: Targets, energies: np.ndarray, scale: float
-) -> tuple[float, np.ndarray]:
-    n = targets.sizes.astype(float)
-    frame = targets.frame_of_atom
+    config: TrainConfig, targets: Targets, energies: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the term of each member (M,) and its derivative by the atomic energies (n_atoms,)."""
     if config.stage == "A-Train" and config.energy_weight > 0:
-        assert targets.energies is not None
         difference = energies - targets.energies
-        bar = 2.0 * (config.energy_weight * scale / n)[frame] * difference
-        return 0.5 * float(np.sum(bar * difference)), bar
-    difference = np.bincount(frame, weights=energies, minlength=len(n)) - targets.energy
-    frame_bar = 2.0 * config.energy_weight * scale / np.sqrt(n) * difference
-    return 0.5 * float(np.sum(frame_bar * difference)), frame_bar[frame]
+        bar = (2.0 * config.energy_weight * scale / targets.sizes)[targets.frame] * difference
+        return 0.5 * targets.by_member(targets.by_frame(bar * difference)), bar
+    difference = targets.by_frame(energies) - targets.energy
+    frame_bar = 2.0 * config.energy_weight * scale / targets.sizes.sqrt() * difference
+    return 0.5 * targets.by_member(frame_bar * difference), frame_bar[targets.frame]

@@ -20,10 +20,10 @@ from asennp.models.network import AtomicNetworks
 from asennp.models.torch_backend import TorchBackend, choose_device
 from asennp.neighbors import VerletPairs
 from asennp.results import Result
-from asennp.train.batch import Batch, Map, mapper
+from asennp.train.batch import Batch
 from asennp.train.data import Prepared, gather
+from asennp.train.source import Map, Source, mapper, rounds
 
-_CHUNK = 32
 #: Size of a descriptor per atom before one has been seen, bytes (too much, so the first chunk is small).
 _DESCRIPTOR_BYTES = 200_000
 #: Places of xx yy zz yz xz xy in a flat 3x3 matrix.
@@ -99,19 +99,59 @@ class Errors(Result):
 
 
 def predict_networks(
-    networks: AtomicNetworks, offsets: np.ndarray, data: Prepared, frames: np.ndarray, run: Map
+    networks: AtomicNetworks, offsets: np.ndarray, source: Source, frames: np.ndarray
 ) -> Prediction:
-    """Predict some prepared frames with the networks of one member."""
-    parts = [Batch(networks, data, frames[k : k + _CHUNK], run) for k in range(0, len(frames), _CHUNK)]
+    """Predict some prepared frames with the networks of one member and its offsets (n_species,)."""
+    return predict_members(networks, offsets[None], source, [frames])[0]
+
+
+def predict_members(
+    networks: AtomicNetworks, offsets: np.ndarray, source: Source, frames: Sequence[np.ndarray]
+) -> list[Prediction]:
+    """Predict with every member the prepared frames of its own; none for some is allowed.
+
+    Parameters
+    ----------
+    networks
+        M members.
+    offsets
+        (M, n_species) energy offsets, eV.
+    source
+        All frames.
+    frames
+        Which of them, for each member.
+    """
+    kept: list[tuple[np.ndarray, ...]] = []
+    for chosen, member in rounds(frames, max(1, source.chunk // len(frames))):
+        batch = Batch(networks, source, chosen, member=member if len(frames) > 1 else None)
+        assert batch.forces is not None and batch.virial is not None
+        values = (t.cpu().numpy() for t in (batch.energies, batch.forces, batch.virial))
+        kept.append((member, np.repeat(member, source.data.sizes[chosen]), *values))
+    member, of_atom, energies, forces, virial = (np.concatenate(parts) for parts in zip(*kept))
+    return [
+        _prediction(
+            source.data, mine, offsets[k], energies[of_atom == k], forces[of_atom == k], virial[member == k]
+        )
+        for k, mine in enumerate(frames)
+    ]
+
+
+def _prediction(
+    data: Prepared,
+    frames: np.ndarray,
+    offsets: np.ndarray,
+    energies: np.ndarray,
+    forces: np.ndarray,
+    virial: np.ndarray,
+) -> Prediction:
     sizes = data.sizes[frames]
-    energies = np.concatenate([part.energies for part in parts])
-    energies += offsets[data.species[data.atoms_of(frames)]]
-    virial = np.concatenate([part.virial for part in parts if part.virial is not None])
+    energies = energies + offsets[data.species[data.atoms_of(frames)]]
+    frame = np.repeat(np.arange(len(frames)), sizes)
     return Prediction(
         sizes=sizes,
-        energy=np.add.reduceat(energies, np.cumsum(sizes) - sizes),
+        energy=np.bincount(frame, weights=energies, minlength=len(frames)),
         energies=energies,
-        forces=np.concatenate([part.forces for part in parts if part.forces is not None]),
+        forces=forces,
         stress=full_3x3_to_voigt_6_stress(virial / data.volumes[frames, None, None]),
     )
 

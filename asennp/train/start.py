@@ -13,9 +13,10 @@ from asennp.files import sha256_json
 from asennp.models.aev import AEVSettings
 from asennp.models.model import ELECTROSTATICS, Model
 from asennp.models.network import AtomicNetworks, NetworkSettings
-from asennp.train.batch import Batch, Map
+from asennp.train.batch import Batch
 from asennp.train.config import TrainConfig
-from asennp.train.data import Prepared, data_hash
+from asennp.train.data import data_hash
+from asennp.train.source import Source
 
 
 def starting_networks(
@@ -66,11 +67,10 @@ def starting_baseline(
 def starting_offsets(
     config: TrainConfig,
     networks: AtomicNetworks,
-    data: Prepared,
+    source: Source,
     frames: np.ndarray,
     offsets: np.ndarray,
     known: bool,
-    run: Map,
 ) -> np.ndarray:
     """Choose energy offsets (n_species,) so that the networks start with no mean error.
 
@@ -78,15 +78,14 @@ def starting_offsets(
     shift, equal for all atoms, is added: the short-range, total and residual energies of one system
     differ by eV an atom, and what networks learnt before keeps its mean (per formula unit).
     """
-    atoms = data.atoms_of(frames)
+    data, atoms = source.data, source.data.atoms_of(frames)
     if config.stage == "A-Train" and config.energy_weight > 0 and not known:
         counts = np.bincount(data.species[atoms], minlength=len(offsets))
         sums = np.bincount(data.species[atoms], weights=data.energies[atoms], minlength=len(offsets))
         mean = sums.sum() / counts.sum()
         offsets = np.where(counts > 0, sums / np.maximum(counts, 1), mean)
-    energies = np.concatenate(
-        [Batch(networks, data, frames[k : k + 64], run, False).energies for k in range(0, len(frames), 64)]
-    )
+    pieces = [frames[k : k + 64] for k in range(0, len(frames), 64)]
+    energies = np.concatenate([Batch(networks, source, piece, False).energies.cpu() for piece in pieces])
     predicted = energies.sum() + offsets[data.species[atoms]].sum()
     return offsets + (data.energy[frames].sum() - predicted) / len(atoms)
 

@@ -17,10 +17,10 @@ from asennp.files import sha256_file
 from asennp.models import AEVSettings, AtomicNetworks, NetworkSettings, load_model
 from asennp.train import FitResult, TrainConfig, compute_errors, fit, fit_committee, predict
 from asennp.train.average import Average
-from asennp.train.batch import loss_and_gradients, mapper
+from asennp.train.batch import loss_and_gradients
 from asennp.train.data import prepare
-from asennp.train.loop import run_epoch
-from asennp.train.optimizers import Optimizers
+from asennp.train.epoch import Member, run_epoch
+from asennp.train.source import open_source
 
 AEV = AEVSettings(
     species=("Cl", "Na"),
@@ -115,7 +115,7 @@ def test_a_polarizable_baseline_stays_through_tuning_on_forces(frames, tmp_path)
     [
         {},
         {"bias_optimizer": "sgd", "schedule": "plateau", "plateau_patience": 0, "frozen_layers": (1,)},
-        {"schedule": "cosine"},
+        {"schedule": "cosine", "weight_optimizer": "muon"},
         {"ema_decay": 0.9, "gradient_clip": 0.5, "amp": True, "early_stop": 5},
     ],
 )
@@ -281,10 +281,11 @@ def test_a_clipped_gradient_is_no_longer_than_allowed(frames, tmp_path):
     steps = {}
     for clip in (None, 1e-4):
         networks, data = start.networks.to(), prepare(frames, AEV)
-        optimizers = Optimizers(networks, replace(config, gradient_clip=clip))
+        clipped = replace(config, gradient_clip=clip)
+        member = Member(clipped, np.arange(40), start.offsets_array, networks)
         before = [bias.clone() for layers in networks.biases for bias in layers]
-        with mapper(1) as run:
-            run_epoch(networks, config, data, np.arange(40), start.offsets_array, optimizers, 0, run)
+        with open_source(data) as source:
+            run_epoch(networks, [member], source)
         after = [bias for layers in networks.biases for bias in layers]
         steps[clip] = torch.cat([(b - a).ravel() for a, b in zip(before, after)])
     assert steps[None].norm() > 1e-3 and steps[1e-4].norm() <= 1e-4
@@ -294,7 +295,7 @@ def test_a_clipped_gradient_is_no_longer_than_allowed(frames, tmp_path):
 
 def test_averaged_parameters_are_the_mean_along_the_way(frames):
     networks = AtomicNetworks.random(NetworkSettings(AEV.length, 2, (4,)), torch.Generator().manual_seed(0))
-    average, expected = Average(networks, 0.5), networks.weights[0][0].clone()
+    average, expected = Average(networks.to(), 0.5), networks.weights[0][0].clone()
     for step in range(1, 20):
         networks.weights[0][0] += 1.0
         average.update(networks)
@@ -310,9 +311,9 @@ def test_half_products_learn_as_single_precision_does(frames, tmp_path):
     assert half.validation.force_mae == pytest.approx(single.validation.force_mae, rel=0.3)
     assert half.validation.force_mae != single.validation.force_mae
     networks, data, gradients = load_model(single.model).networks, prepare(frames, AEV), []
-    with mapper(1) as run:
+    with open_source(data) as source:
         for networks.half_products in (False, True):
-            loss_and_gradients(networks, config, data, np.arange(8), np.zeros(2), run)
+            loss_and_gradients(networks, config, source, np.arange(8), np.zeros(2))
             gradients.append(torch.cat([p.grad.ravel() for p in networks.parameters()]))
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert 1e-5 < error < 0.05
