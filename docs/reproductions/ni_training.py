@@ -1,6 +1,6 @@
-"""Nickel from embedded-atom labels: initial training and fine-tuning, with and without stress in the loss.
+"""Nickel from embedded-atom labels: with and without stress in the loss, sheared frames, atomic energies.
 
-    python docs/reproductions/ni_training.py FOLDER OUT [--epochs 40 30] [--every 1] [--fresh N] [--only NAME]
+    python docs/reproductions/ni_training.py FOLDER OUT [--fresh N] [--only NAME] [--workers N]
 
 FOLDER holds ni32_eam.h5, eam_atomic_tot.npz and NiNb.eam.fs of the tutorials of the paper's author. OUT gets
 the fresh frames of 32 and 108 atoms by MOMT, a folder a model and the tables of ni-training.md; started
@@ -8,7 +8,7 @@ again, it goes on.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,56 @@ from asennp.evaluate import compute_elastic, compute_lattice
 from asennp.files import read_json, write_atomic, write_json
 from asennp.models.model import load_model
 from asennp.processes import run_processes
-from asennp.train.config import PRESETS
+from asennp.train.config import TrainConfig, preset
 from asennp.train.loop import fit
 from asennp.train.prediction import compute_errors, predict
 from asennp.units import EV_A3_MPA
 
 #: Frames between two blocks of the test set: neighbours in the file are neighbours in time.
 BLOCK = 25
-#: Name -> (sheared frames too, initial stage, fine-tuning or nothing).
-TRAININGS = {
-    "cubic, stress": (False, "nickel-pretrain", "nickel-fine-tune"),
-    "cubic, no stress": (False, "nickel-pretrain-forces", "nickel-fine-tune-forces"),
-    "all, stress": (True, "nickel-pretrain", "nickel-fine-tune"),
-    "all, no stress": (True, "nickel-pretrain-forces", "nickel-fine-tune-forces"),
-    "all, atomic energies": (True, "nickel-A", None),
+#: Ours, for a hundred epochs in place of thousands: steps along orthogonalised momentum, of few frames, at a
+#: rate that ends at zero.
+SHORT: dict[str, Any] = {
+    "weight_optimizer": "muon",
+    "lr_weights": 2e-3,
+    "bias_optimizer": "adam",
+    "lr_biases": 5e-4,
+    "batch_size": 8,
+    "schedule": "cosine",
+    "validation_fraction": 0.1,
 }
-#: Ours, for tens of epochs: steps of few frames, a rate that ends at zero and begins higher in both stages.
-SHORT: dict[str, Any] = {"batch_size": 4, "schedule": "cosine", "lr_biases": None, "validation_fraction": 0.1}
-RATES = (2e-3, 5e-4)
+#: Fine-tuning begins lower.
+FINE: dict[str, Any] = SHORT | {"lr_weights": 5e-4, "lr_biases": 1e-4}
+#: Weights by which energies, forces and stress end with shares of one size: ours.
+BALANCED: dict[str, Any] = {"force_weight": 0.8, "stress_weight": 0.01, "select": "loss", "epochs": 120}
+TOTAL = preset("nickel-pretrain", energy_weight=0.2, **BALANCED, **SHORT)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Whether sheared frames are learnt too, the stages one after another, and how many members."""
+
+    sheared: bool
+    stages: tuple[TrainConfig, ...]
+    members: int = 1
+
+
+def published(sheared: bool, end: str) -> Training:
+    """Return the published weights: the initial stage and fine-tuning, with stress or without ("-forces")."""
+    initial, fine = preset(f"nickel-pretrain{end}", **SHORT), preset(f"nickel-fine-tune{end}", **FINE)
+    return Training(sheared, (replace(initial, epochs=40), replace(fine, epochs=40)))
+
+
+TRAININGS = {
+    "cubic, stress": published(False, ""),
+    "cubic, no stress": published(False, "-forces"),
+    "all, stress": published(True, ""),
+    "all, no stress": published(True, "-forces"),
+    "all, atomic energies": Training(True, (preset("nickel-A", epochs=80, **SHORT),)),
+    "cubic, balanced": Training(False, (TOTAL,)),
+    "all, balanced": Training(True, (TOTAL,), members=3),
+    "all, balanced, atomic energies": Training(True, (replace(TOTAL, stage="A-Train", energy_weight=8.0),)),
+}
 #: Atoms of the cells that test what was learnt of 32.
 FRESH = (32, 108)
 COLUMNS = {"energy_mae": 1e3, "force_mae": 1e3, "stress_mae": EV_A3_MPA, "energies_mae": 1e3}
@@ -60,26 +92,23 @@ def is_sheared(frame: Atoms) -> bool:
     return bool(np.abs(frame.cell.array - np.diag(frame.cell.lengths())).max() > 1e-6)
 
 
-def train(folder: Path, out: Path, name: str, epochs: tuple[int, int], every: int) -> None:
-    """Train a model on every so-many-th frame, initial stage and fine-tuning, and measure each stage."""
-    sheared, *stages = TRAININGS[name]
+def train(folder: Path, out: Path, name: str, member: int) -> None:
+    """Train a member through its stages, and measure each."""
+    training = TRAININGS[name]
     frames = divided(folder)
-    seen = [frame for frame in frames["seen"] if sheared or not is_sheared(frame)][::every]
+    seen = [frame for frame in frames["seen"] if training.sheared or not is_sheared(frame)]
     model = None
-    for number, (stage, length) in enumerate(zip(stages, epochs)):
-        if stage is None:
-            continue
-        place = place_of(out, name, number)
-        settings = replace(PRESETS[stage], epochs=length, lr_weights=RATES[number], **SHORT)
-        fit(settings, seen, place, init=model, threads=1)
+    for number, settings in enumerate(training.stages):
+        place = place_of(out, name, member, number)
+        fit(replace(settings, seed=member), seen, place, init=model, threads=1)
         model = load_model(place / "model.asennp")
-        last = number == len(stages) - 1 or stages[number + 1] is None
+        last = number == len(training.stages) - 1
         measure(folder, out, place, frames["test"], every=1 if last else 10)
 
 
-def place_of(out: Path, name: str, number: int) -> Path:
+def place_of(out: Path, name: str, member: int, number: int) -> Path:
     """Return the folder of a stage."""
-    return out / name.replace(", ", "-").replace(" ", "-") / str(number)
+    return out / name.replace(", ", "-").replace(" ", "-") / f"{member}" / f"{number}"
 
 
 def measure(folder: Path, out: Path, place: Path, test: list[Atoms], every: int) -> None:
@@ -154,41 +183,46 @@ def crystal(calculator: Any) -> dict[str, float]:
     return found
 
 
+def mean_and_range(values: list[float], digits: int = 3) -> str:
+    """Return the mean of the members, and of several their least and largest."""
+    mean = f"{np.mean(values):.{digits}g}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}g}–{max(values):.{digits}g})"
+
+
 def main() -> None:
     """Train, measure, tabulate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, nargs=2, default=(40, 30))
-    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--fresh", type=int, default=20_000)
     parser.add_argument("--only", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    folder, out, epochs = arguments.folder, arguments.out, tuple(arguments.epochs)
+    folder, out = arguments.folder, arguments.out
     out.mkdir(parents=True, exist_ok=True)
     unsampled = [n for n in FRESH if not pool_of(out, n).exists()]
     for _ in run_processes(sample, [(folder, out, n, arguments.fresh) for n in unsampled], arguments.workers):
         pass
-    missing = [(folder, out, name, epochs, arguments.every) for name in arguments.only]
-    for _ in run_processes(train, missing, arguments.workers):
+    members = [(folder, out, name, k) for name in arguments.only for k in range(TRAININGS[name].members)]
+    for _ in run_processes(train, members, arguments.workers):
         pass
     teacher = crystal(EAM(folder / "NiNb.eam.fs"))
     errors = ["| model | set | meV/atom | meV/Å | MPa | atomic energies, meV |", "|---|---|---|---|---|---|"]
     crystals = ["| | " + " | ".join(teacher) + " |", "|---|" + "---|" * len(teacher)]
     crystals.append("| EAM | " + " | ".join(f"{value:.4g}" for value in teacher.values()) + " |")
     for name in arguments.only:
-        for number, stage in enumerate(TRAININGS[name][1:]):
-            if stage is None:
-                continue
-            found = read_json(place_of(out, name, number) / "measured.json")
-            words = f"{name}: {'fine-tuned' if number else 'initial'}"
-            for place, row in found.items():
+        training = TRAININGS[name]
+        for number in range(len(training.stages)):
+            places = [place_of(out, name, k, number) for k in range(training.members)]
+            found = [read_json(place / "measured.json") for place in places]
+            words = name if len(training.stages) == 1 else f"{name}: {('initial', 'fine-tuned')[number]}"
+            for place, row in found[0].items():
                 if place != "crystal":
-                    cells = " | ".join(f"{row[column]:.3g}" for column in COLUMNS)
+                    values = [[one[place][column] for one in found] for column in COLUMNS]
+                    cells = " | ".join(mean_and_range(value) for value in values)
                     errors.append(f"| {words} | {place} ({row['frames']}) | {cells} |")
-            values = " | ".join(f"{found['crystal'][key]:.4g}" for key in teacher)
-            crystals.append(f"| {words} | {values} |")
+            values = [[one["crystal"][key] for one in found] for key in teacher]
+            crystals.append(f"| {words} | " + " | ".join(mean_and_range(value, 4) for value in values) + " |")
     table = "\n".join([*errors, "", *crystals])
     print(table)
     write_atomic(out / "tables.md", table + "\n")

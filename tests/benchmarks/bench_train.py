@@ -1,11 +1,13 @@
 """Speed of training and screening: a step on E + F + stress beside TorchANI, frames screened by a committee.
 
-    OMP_NUM_THREADS=2 python tests/benchmarks/bench_train.py [--quick] [--threads 2] [--only epoch|screen]
+    OMP_NUM_THREADS=2 python tests/benchmarks/bench_train.py [--quick] [--threads 2] [--device cuda]
+                                                             [--only epoch|members|screen]
 
 The peer trains the same loss of the same networks through TorchANI's descriptor, forces and virial by
 autograd and their loss by a second backward pass. Both take turns at one batch of 64 frames of 64 atoms;
 pair lists and stored Jacobians are made before and not counted. Wall and processor time are printed: on a
-machine that others use, the second says more.
+machine that others use, the second says more. *Members* times a step of five members on batches of their own
+beside that of one. With ``--device cuda`` both sides run there.
 """
 
 import argparse
@@ -25,12 +27,15 @@ from asennp.distill import DistillSettings
 from asennp.distill.committee import Committee
 from asennp.distill.protocol import _Pool, _screen
 from asennp.models import AEVSettings, AtomicNetworks, NetworkSettings
+from asennp.models.torch_backend import choose_device
 from asennp.neighbors import neighbor_pairs
 from asennp.structures import build_phase
-from asennp.train.batch import loss_and_gradients, mapper
+from asennp.train.batch import loss_and_gradients
 from asennp.train.config import preset
 from asennp.train.data import Prepared, prepare
+from asennp.train.epoch import Member, run_epoch
 from asennp.train.optimizers import Optimizers
+from asennp.train.source import open_source
 from asennp.units import HARTREE_EV
 
 AEV = AEVSettings(("O", "Zn"))
@@ -52,7 +57,7 @@ def make_frames(n: int) -> list[Atoms]:
 class Peer:
     """TorchANI's descriptor (pyaev), the same networks as modules, the same loss by autograd."""
 
-    def __init__(self, networks: AtomicNetworks, frames: list[Atoms], data: Prepared) -> None:
+    def __init__(self, networks: AtomicNetworks, frames: list[Atoms], data: Prepared, device: str) -> None:
         from torchani.aev import AEVComputer, ANIAngular, ANIRadial
 
         self.computer = AEVComputer(
@@ -60,8 +65,8 @@ class Peer:
             ANIAngular.cover_linearly(0.8, 3.5, AEV.angular_eta, AEV.angular_zeta, 8, 4),
             num_species=2,
             strategy="pyaev",
-        ).float()
-        self.networks = [self._network(networks, s) for s in range(2)]
+        ).to(device, torch.float32)
+        self.networks = [self._network(networks, s).to(device) for s in range(2)]
         weights = [p for network in self.networks for n, p in network.named_parameters() if "weight" in n]
         biases = [p for network in self.networks for n, p in network.named_parameters() if "bias" in n]
         self.optimizers = [
@@ -76,17 +81,18 @@ class Peer:
             offsets.append(found.shifts @ frame.cell.array)
             frame_of_pair.append(np.full(len(found.i), k))
             shifted += len(frame)
-        self.pairs = torch.as_tensor(np.concatenate(pairs, axis=1))
-        self.offsets = torch.as_tensor(np.concatenate(offsets), dtype=torch.float32)
-        self.frame_of_pair = torch.as_tensor(np.concatenate(frame_of_pair))
-        self.positions = torch.as_tensor(np.concatenate([f.positions for f in frames]), dtype=torch.float32)
-        self.species = torch.as_tensor(data.species)
-        self.members = [torch.nonzero(self.species == s).squeeze(1) for s in range(2)]
-        self.frame_of_atom = torch.as_tensor(np.repeat(np.arange(len(frames)), self.n))
-        targets = data.targets(np.arange(len(frames)), np.zeros(2))
-        self.energy = torch.as_tensor(targets.energy, dtype=torch.float32)
-        self.forces = torch.as_tensor(targets.forces, dtype=torch.float32)
-        self.virial = torch.as_tensor(targets.virial, dtype=torch.float32)
+        with torch.device(device):
+            self.pairs = torch.as_tensor(np.concatenate(pairs, axis=1))
+            self.offsets = torch.as_tensor(np.concatenate(offsets), dtype=torch.float32)
+            self.frame_of_pair = torch.as_tensor(np.concatenate(frame_of_pair))
+            positions = np.concatenate([frame.positions for frame in frames])
+            self.positions = torch.as_tensor(positions, dtype=torch.float32)
+            self.species = torch.as_tensor(data.species)
+            self.members = [torch.nonzero(self.species == s).squeeze(1) for s in range(2)]
+            self.frame_of_atom = torch.as_tensor(np.repeat(np.arange(len(frames)), self.n))
+            self.sizes = torch.as_tensor(self.n, dtype=torch.float32)
+            labels = {name: torch.as_tensor(getattr(data, name)) for name in ("energy", "forces", "virial")}
+        self.energy, self.forces, self.virial = (label.float() for label in labels.values())
 
     @staticmethod
     def _network(networks: AtomicNetworks, species: int) -> nn.Sequential:
@@ -103,17 +109,17 @@ class Peer:
         from torchani.neighbors import Neighbors
 
         positions = self.positions.clone().requires_grad_()
-        strain = torch.zeros(len(self.n), 3, 3, requires_grad=True)
+        strain = positions.new_zeros(len(self.n), 3, 3).requires_grad_()
         vectors = positions[self.pairs[1]] - positions[self.pairs[0]] + self.offsets
         vectors = vectors + torch.einsum("pa,pab->pb", vectors, strain[self.frame_of_pair])
         neighbors = Neighbors(self.pairs, torch.linalg.vector_norm(vectors, dim=1), -vectors)
         features = self.computer.compute_from_neighbors(self.species[None], positions[None], neighbors)[0]
-        energies = torch.zeros(len(positions))
+        energies = positions.new_zeros(len(positions))
         for network, members in zip(self.networks, self.members):
             energies = energies.index_copy(0, members, network(features[members]).squeeze(1))
         slope, virial = torch.autograd.grad(energies.sum(), (positions, strain), create_graph=True)
-        energy = torch.zeros(len(self.n)).index_add(0, self.frame_of_atom, energies)
-        n = torch.as_tensor(self.n, dtype=torch.float32)
+        n = self.sizes
+        energy = torch.zeros_like(n).index_add(0, self.frame_of_atom, energies)
         terms = CONFIG.energy_weight * (energy - self.energy) ** 2 / n.sqrt()
         square = ((-slope - self.forces) ** 2).sum(1)
         terms = terms + CONFIG.force_weight * torch.zeros_like(n).index_add(0, self.frame_of_atom, square) / n
@@ -131,17 +137,19 @@ class Peer:
         return float(loss.detach())
 
 
-def bench_epoch(turns: int, threads: int, batch: int) -> None:
+def bench_epoch(turns: int, threads: int, batch: int, device: str) -> None:
     """Compare gradients once, then time steps on the same batch in turns."""
     frames = make_frames(batch)
     start = time.perf_counter()
     data = prepare(frames, AEV, threads=threads)
     prepared = time.perf_counter() - start
-    networks = AtomicNetworks.random(NetworkSettings(AEV.length, 2), torch.Generator().manual_seed(1))
-    peer, everything = Peer(networks, frames, data), np.arange(batch)
-    print(f"\nE + F + stress, {batch} x 64 atoms, networks 140-224-192-160-1, float32, {threads} threads")
-    with mapper(threads) as run:
-        ours = loss_and_gradients(networks, CONFIG, data, everything, np.zeros(2), run)
+    settings, generator = NetworkSettings(AEV.length, 2), torch.Generator().manual_seed(1)
+    networks = AtomicNetworks.random(settings, generator).to(device=device)
+    peer, everything = Peer(networks, frames, data, device), np.arange(batch)
+    where = f"{threads} threads" if device == "cpu" else device
+    print(f"\nE + F + stress, {batch} x 64 atoms, networks 140-224-192-160-1, float32, {where}")
+    with open_source(data, threads, *choose_device(device)) as source:
+        ours = loss_and_gradients(networks, CONFIG, source, everything, np.zeros(2))
         theirs = peer.loss()
         theirs.backward()
         worst = 0.0
@@ -150,15 +158,14 @@ def bench_epoch(turns: int, threads: int, batch: int) -> None:
             for k, layer in enumerate(linear):
                 mine, other = networks.weights[s][k].grad[0].T, layer.weight.grad
                 worst = max(worst, float((mine - other).norm() / other.norm()))
-        print(
-            f"  losses {ours.total:.6g}, {float(theirs.detach()):.6g}; gradients agree to {worst:.1e}",
-            flush=True,
-        )
+        losses = f"{float(ours.total):.6g}, {float(theirs.detach()):.6g}"
+        print(f"  losses {losses}; gradients agree to {worst:.1e}", flush=True)
         optimizers = Optimizers(networks, CONFIG)
 
         def step() -> None:
-            loss_and_gradients(networks, CONFIG, data, everything, np.zeros(2), run)
+            loss = loss_and_gradients(networks, CONFIG, source, everything, np.zeros(2))
             optimizers.step()
+            float(loss.total)  # waits for the device
 
         step(), peer.step()
         kept: list[list[tuple[float, float]]] = [[], []]
@@ -173,8 +180,36 @@ def bench_epoch(turns: int, threads: int, batch: int) -> None:
         shown = f"{1e3 * middle:9.1f} ms wall {1e3 * np.median(cpu[k]):9.1f} ms processor"
         print(f"  {name:28s} {shown}   {batch / middle:8.0f} frames/s")
     ratios = [float(np.median(times[1] / times[0])) for times in (wall, cpu)]
-    print(f"  => {ratios[0]:.1f} x by wall time, {ratios[1]:.1f} x by processor time (must: >= 8)")
+    must = 8 if device == "cpu" else 5
+    print(f"  => {ratios[0]:.1f} x by wall time, {ratios[1]:.1f} x by processor time (must: >= {must})")
     print(f"  descriptors and Jacobians, once a training: {1e3 * prepared / batch:.1f} ms a frame")
+
+
+def bench_members(turns: int, threads: int, device: str) -> None:
+    """Time epochs of one member and of five, each on 256 frames of its own in batches of 64."""
+    frames = make_frames(320)
+    data = prepare(frames, AEV, threads=threads)
+    rng, settings = np.random.default_rng(0), NetworkSettings(AEV.length, 2)
+    epochs = {}
+    with open_source(data, threads, device, "torch") as source:
+        for n in (1, 5):
+            networks = AtomicNetworks.random(settings, torch.Generator().manual_seed(1), n).to(device=device)
+            parts = [rng.permutation(320)[:256] for _ in range(n)]
+            members = [
+                Member(CONFIG, part, np.zeros(2), mine) for part, mine in zip(parts, networks.members())
+            ]
+            times = []
+            for _ in range(turns + 1):
+                begin = time.perf_counter()
+                run_epoch(networks, members, source)
+                times.append(time.perf_counter() - begin)
+            epochs[n] = float(np.median(times[1:]))
+    print(f"\ncommittee in one evaluation a step, {device}, 64 atoms, batches of 64, {threads} threads")
+    for n, seconds in epochs.items():
+        print(f"  {n} members: {1e3 * seconds / 4:8.1f} ms a step")
+    print(f"  => {epochs[5] / epochs[1]:.2f} x one member (on a GPU must: <= 2.5)")
+    minutes = 400 * 3400 * 0.8 / 256 * epochs[1] / 60
+    print(f"  => 400 epochs of 3400 frames (80 % in training), one member: {minutes:.1f} minutes (GPU: < 10)")
 
 
 def bench_screen(n: int, threads: int) -> None:
@@ -196,15 +231,18 @@ def bench_screen(n: int, threads: int) -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.only in "epoch":
-        bench_epoch(2 if options.quick else 9, options.threads, 64)
+        bench_epoch(2 if options.quick else 9, options.threads, 64, options.device)
+    if options.only in "members":
+        bench_members(1 if options.quick else 5, options.threads, options.device)
     if options.only in "screen":
         bench_screen(128 if options.quick else 1000, options.threads)
 
