@@ -4,16 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 
 from asennp.dataset import compute_labels
 from asennp.distill import DistillResult, DistillSettings, distill, farthest_points, select
+from asennp.distill.committee import _train_together
 from asennp.distill.selection import frame_scores, standard_scores
 from asennp.errors import InputError
 from asennp.models import AEVSettings
 from asennp.train import TrainConfig
+from asennp.train.data import prepare
+from asennp.train.source import open_source
 
 AEV = AEVSettings(
     species=("Cl", "Na"),
@@ -190,3 +194,27 @@ def test_species_apart_and_diversity_run_and_resume(pool, tmp_path):
     assert all(len(r.chosen) <= 3 and len(r.errors) == len(r.scores) for r in whole.rounds)
     assert all(np.isnan(r.threshold) for r in whole.rounds) and len(whole.rounds[0].chosen) == 3
     assert repr(distill(pool, settings, tmp_path, aev=AEV).to_dict()) == repr(whole.to_dict())
+
+
+def test_members_trained_together_are_those_trained_one_by_one(pool, device):
+    """As on a GPU: from nothing and from a state before, each on its own part of unequal length."""
+    train = replace(TRAIN, epochs=2, dtype="float64", force_weight=0.2, stress_weight=1e-3)
+    data, rng = prepare(pool[:30], AEV, "float64"), np.random.default_rng(4)
+    given = [(replace(train, seed=k), rng.permutation(30)[: 20 + k], None) for k in range(3)]
+    with open_source(data) as source:
+        given[2] = (*given[2][:2], _train_together(source, AEV, [given[2]])[0])
+        alone = [_train_together(source, AEV, [one])[0] for one in given]
+    with open_source(data, 1, device, "torch") as source:
+        together = _train_together(source, AEV, given)
+    for (ours, shift), (theirs, wanted) in zip(together, alone):
+        np.testing.assert_allclose(shift, wanted, rtol=1e-12)
+        for name, array in theirs.items():
+            np.testing.assert_allclose(ours[name], array, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.gpu
+def test_distillation_on_a_gpu_chooses_the_outliers(pool, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    found = distill(pool, SETTINGS, tmp_path, aev=AEV, workers=1, device="cuda")
+    assert set(OUTLIERS) <= set(found.indices.tolist())

@@ -81,7 +81,7 @@ class _ByFrame:
     def _with_jacobian(self) -> list[Descriptor]:
         found = [descriptor for descriptor in self._descriptors if isinstance(descriptor, Descriptor)]
         if len(found) < len(self._descriptors):
-            raise InputError("forces and stress need descriptors with their Jacobian", where="training")
+            raise _without_jacobian()
         return found
 
     def pull_back(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,6 +106,23 @@ class _ByFrame:
 
         self._run(work, len(descriptors))
         return change
+
+
+class _Bare:
+    """Features alone, which are enough for energies."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+    def pull_back(self, gradients: Tensor) -> tuple[Tensor, Tensor]:
+        raise _without_jacobian()
+
+    def push_forward(self, displacements: Tensor, strain: Tensor) -> Tensor:
+        raise _without_jacobian()
+
+
+def _without_jacobian() -> InputError:
+    return InputError("forces and stress need descriptors with their Jacobian", where="training")
 
 
 class Source(ABC):
@@ -207,7 +224,7 @@ class TorchSource(Source):
     Parameters
     ----------
     data
-        The frames, with the Jacobian.
+        The frames; descriptors without Jacobian are enough for energies.
     device
         ``"cuda"`` or ``"cpu"``.
     memory_MB
@@ -218,12 +235,17 @@ class TorchSource(Source):
         super().__init__(data, device)
         if memory_MB is None:
             memory_MB = 0.6 * (1e-6 * torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory_MB())
+        self._features: Tensor | None = None
+        self._all: StackedDescriptors | None = None
+        if isinstance(data.descriptors[0], Features):
+            bare = torch.from_numpy(np.concatenate([descriptor.features for descriptor in data.descriptors]))
+            self._features, self.chunk = bare.to(device), len(data)
+            return
         picked = np.unique(np.linspace(0, len(data) - 1, _SAMPLE).astype(int))
         sample = StackedDescriptors.from_descriptors(self._descriptors(picked), "cpu")
         per_atom = sample.nbytes / max(1, len(sample.features))
         needed = 1e-6 * per_atom * int(data.sizes.sum())
         self.chunk = max(1, int(_AT_A_TIME / (_COPIES * per_atom * data.sizes.max())))
-        self._all: StackedDescriptors | None = None
         self.storage = f"{needed:.0f} MB to {device} a batch at a time (room for {memory_MB:.0f})"
         if needed <= memory_MB:
             everything = self._descriptors(np.arange(len(data)))
@@ -232,12 +254,13 @@ class TorchSource(Source):
 
     def _descriptors(self, frames: np.ndarray) -> list[Descriptor]:
         found = [d for d in (self.data.descriptors[k] for k in frames) if isinstance(d, Descriptor)]
-        if len(found) < len(frames):
-            raise InputError("descriptors with their Jacobian are needed", where="TorchSource")
+        assert len(found) == len(frames)
         return found
 
     def take(self, frames: np.ndarray) -> Contraction:
         """Return the descriptors of some frames."""
+        if self._features is not None:
+            return _Bare(self._features[self._tensor(self.data.atoms_of(frames))])
         if self._all is None:
             return StackedDescriptors.from_descriptors(self._descriptors(frames), self.device)
         return self._all.select(frames)

@@ -225,6 +225,22 @@ def test_descriptors_that_do_not_fit_are_brought_a_batch_at_a_time(frames, devic
     for one, other in zip(ours.pull_back(gradients), theirs.pull_back(gradients)):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
     assert torch.equal(ours.features, theirs.features)
-    bare = gather(frames[:3], compute_features(frames[:3], AEV, "float64", 1))
-    with pytest.raises(InputError, match="Jacobian"):
-        TorchSource(bare, device)
+
+
+def test_features_alone_are_enough_for_energies(frames, device):
+    config = replace(CONFIG, stage="A-Train", force_weight=0.0, stress_weight=0.0)
+    bare = gather(frames, compute_features(frames, AEV, "float64", 1))
+    shape, picked = NetworkSettings(AEV.length, 3, config.hidden), np.array([7, 2, 11])
+    networks = AtomicNetworks.random(shape, torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = []
+    for where in (("cpu", "compiled"), (device, "torch")):
+        with open_source(bare, 1, *where) as source:
+            mine = networks.to(device=where[0])
+            loss = loss_and_gradients(mine, config, source, picked, np.zeros(3))
+            found.append([loss.total, *(p.grad for p in mine.parameters())])
+            with pytest.raises(InputError, match="need descriptors with their Jacobian"):
+                source.take(picked).pull_back(torch.zeros(24, AEV.length))
+            with pytest.raises(InputError, match="need descriptors with their Jacobian"):
+                source.take(picked).push_forward(torch.zeros(24, 3), torch.zeros(3, 3, 3))
+    for one, other in zip(*found):
+        compare(other.cpu(), one, 1e-12)
