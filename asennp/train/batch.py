@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asennp.models.forward import Forward
 from asennp.models.network import AtomicNetworks
 from asennp.train.config import TrainConfig
 from asennp.train.losses import Loss, compute_loss
@@ -25,6 +26,8 @@ class Batch:
         Whether forces and virials are wanted.
     member
         (n_frames,) the member that each frame is for.
+    half_products
+        Whether matrices are multiplied in bfloat16.
 
     Attributes
     ----------
@@ -41,13 +44,14 @@ class Batch:
         frames: np.ndarray,
         derivatives: bool = True,
         member: np.ndarray | None = None,
+        half_products: bool = False,
     ) -> None:
         self._networks = networks
         self._descriptors = source.take(frames)
         data = source.data
         species = torch.from_numpy(data.species[data.atoms_of(frames)])
         own = None if member is None else torch.from_numpy(np.repeat(member, data.sizes[frames]))
-        self._forward = networks.forward(self._descriptors.features, species, own)
+        self._forward = Forward(networks, self._descriptors.features, species, own, half_products)
         self.energies: Tensor = self._forward.energies.double().reshape(-1)
         self.forces: Tensor | None = None
         self.virial: Tensor | None = None
@@ -83,7 +87,7 @@ def loss_and_gradients(
     With several members (see `Batch`) `offsets` is (M, n_species), and the loss is each member's own.
     """
     derivatives = config.force_weight > 0 or config.stress_weight > 0
-    batch = Batch(networks, source, frames, derivatives, member)
+    batch = Batch(networks, source, frames, derivatives, member, config.amp)
     targets = source.targets(frames, offsets, member)
     loss = compute_loss(config, targets, batch.energies, batch.forces, batch.virial)
     networks.zero_grad()

@@ -123,7 +123,6 @@ def run_epoch(networks: AtomicNetworks, members: Sequence[Member | None], source
         if member is not None:
             member.optimizers.begin_epoch(member.epoch)
             member.epoch += 1
-    networks.half_products = config.amp
     totals = torch.zeros(len(members), dtype=torch.float64, device=networks.device)
     for frames, owner in rounds(orders, config.batch_size):
         own = owner if len(members) > 1 else None
@@ -133,7 +132,6 @@ def run_epoch(networks: AtomicNetworks, members: Sequence[Member | None], source
             if member is not None and count:
                 member.step()
         totals += loss.total * torch.from_numpy(counts).to(totals)
-    networks.half_products = False
     return totals.cpu().numpy() / [max(1, len(order)) for order in orders]
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from asennp.errors import InputError
+from asennp.models.forward import Forward
 from asennp.models.network import AtomicNetworks, NetworkSettings
 
 SETTINGS = NetworkSettings(n_features=11, n_species=3, hidden=(9, 7, 5))
@@ -60,7 +61,7 @@ def test_energies_and_gradients_equal_autograd(data):
 def test_parameter_gradients_equal_double_backward(data, with_tangent):
     features, species, energy_bar, tangent = data
     networks = make()
-    networks.accumulate(features, species, energy_bar, tangent if with_tangent else None)
+    Forward(networks, features, species).accumulate(energy_bar, tangent if with_tangent else None)
     twin = make()
     for parameter in twin.parameters():
         parameter.requires_grad_()
@@ -83,10 +84,10 @@ def test_accumulate_adds_and_members_are_independent(data):
     features, species, energy_bar, tangent = data
     committee = make(n_members=2)
     for _ in range(2):
-        committee.accumulate(features, species, energy_bar, tangent)
+        Forward(committee, features, species).accumulate(energy_bar, tangent)
     for number in range(2):
         alone = committee.member(number)
-        alone.accumulate(features, species, energy_bar, tangent)
+        Forward(alone, features, species).accumulate(energy_bar, tangent)
         for name, parameter in alone.named_parameters().items():
             if parameter.grad is not None:
                 both = committee.named_parameters()[name].grad[number]
@@ -99,8 +100,8 @@ def test_frozen_layers_get_no_gradient_and_the_others_theirs(data, frozen, with_
     features, species, energy_bar, tangent = data
     tangent = tangent if with_tangent else None
     full, partial = make(), make()
-    full.accumulate(features, species, energy_bar, tangent)
-    partial.forward(features, species).accumulate(energy_bar, tangent, frozen=frozen)
+    Forward(full, features, species).accumulate(energy_bar, tangent)
+    Forward(partial, features, species).accumulate(energy_bar, tangent, frozen=frozen)
     for number in range(2):
         for layer in range(4):
             if layer in frozen:

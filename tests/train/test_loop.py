@@ -312,8 +312,8 @@ def test_half_products_learn_as_single_precision_does(frames, tmp_path):
     assert half.validation.force_mae != single.validation.force_mae
     networks, data, gradients = load_model(single.model).networks, prepare(frames, AEV), []
     with open_source(data) as source:
-        for networks.half_products in (False, True):
-            loss_and_gradients(networks, config, source, np.arange(8), np.zeros(2))
+        for amp in (False, True):
+            loss_and_gradients(networks, replace(config, amp=amp), source, np.arange(8), np.zeros(2))
             gradients.append(torch.cat([p.grad.ravel() for p in networks.parameters()]))
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert 1e-5 < error < 0.05
