@@ -59,7 +59,7 @@ class Training:
 def published(sheared: bool, end: str) -> Training:
     """Return the published weights: the initial stage and fine-tuning, with stress or without ("-forces")."""
     initial, fine = preset(f"nickel-pretrain{end}", **SHORT), preset(f"nickel-fine-tune{end}", **FINE)
-    return Training(sheared, (replace(initial, epochs=40), replace(fine, epochs=40)))
+    return Training(sheared, (replace(initial, epochs=25), replace(fine, epochs=25)))
 
 
 TRAININGS = {
@@ -67,7 +67,7 @@ TRAININGS = {
     "cubic, no stress": published(False, "-forces"),
     "all, stress": published(True, ""),
     "all, no stress": published(True, "-forces"),
-    "all, atomic energies": Training(True, (preset("nickel-A", epochs=80, **SHORT),)),
+    "all, atomic energies": Training(True, (preset("nickel-A", epochs=50, **SHORT),)),
     "cubic, balanced": Training(False, (TOTAL,)),
     "all, balanced": Training(True, (TOTAL,), members=3),
     "all, balanced, atomic energies": Training(True, (replace(TOTAL, stage="A-Train", energy_weight=8.0),)),
