@@ -152,7 +152,7 @@ class TrainConfig:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
-#: The published stages (loss weights, learning rates, epochs, rule of selection), and two short ones.
+#: The published stages (loss weights, learning rates, epochs, rule of selection), and short ones of ours.
 PRESETS: dict[str, TrainConfig] = {
     "buckingham-coulomb-T": TrainConfig(),
     "buckingham-A": TrainConfig(stage="A-Train", energy_weight=8.0),
@@ -191,6 +191,18 @@ PRESETS: dict[str, TrainConfig] = {
         hidden=(96, 80, 64),
     ),
 }
+
+# Ours too: in as many epochs Muon leaves a quarter to a half less, a step costs a third more.
+_MUON: dict[str, Any] = {
+    "weight_optimizer": "muon",
+    "bias_optimizer": "adam",
+    "lr_weights": 8e-3,
+    "lr_biases": 8e-3,
+    "force_weight": 1.0,
+    "stress_weight": 5e-4,
+    "select": "force_mae",
+}
+PRESETS |= {f"muon-{stage}": replace(PRESETS[f"short-{stage}"], **_MUON) for stage in "AT"}
 
 _TABLE = ("buckingham-coulomb-T", "buckingham-A", "transfer", "fine-tune")
 # The text of the same paper gives other rates than its table of stages.

@@ -45,13 +45,13 @@ def divided(path: Path) -> dict[str, list[Atoms]]:
     return {name: [near[k] for k in indices] for name, indices in parts.items()}
 
 
-def train(path: Path, out: Path, q: float, member: int, epochs: int) -> None:
+def train(path: Path, out: Path, q: float, member: int, epochs: int, preset: str) -> None:
     """Train one member on the residual at charge q, and write its errors on the test set."""
     frames = divided(path)
     charges = {"Mg": q, "O": -q} if q else {}
     targets = residual_targets(frames["seen"], CoulombCalculator(charges)) if q else frames["seen"]
     folder = out / f"q{q:g}-{member}"
-    settings = replace(PRESETS["short-T"], seed=member, epochs=epochs)
+    settings = replace(PRESETS[preset], seed=member, epochs=epochs)
     result = fit(settings, targets, folder, charges=charges, threads=1)
     found = evaluate_frames(load_model(result.model), frames["test"], threads=1)
     errors = compute_errors(found, frames["test"])
@@ -65,11 +65,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--preset", default="muon-T", choices=("muon-T", "short-T"))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="train nothing, tabulate what is there")
     arguments = parser.parse_args()
     out, members = arguments.out, range(arguments.members)
-    tasks = [(arguments.frames, out, q, k, arguments.epochs) for k in members for q in CHARGES]
+    rest = (arguments.epochs, arguments.preset)
+    tasks = [(arguments.frames, out, q, k, *rest) for k in members for q in CHARGES]
     missing = [task for task in tasks if not (out / f"q{task[2]:g}-{task[3]}" / "test.json").exists()]
     for _ in run_processes(train, [] if arguments.table else missing, arguments.workers):
         pass

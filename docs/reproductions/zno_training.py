@@ -9,6 +9,7 @@ it goes on.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ KINDS = {
     "T-Train": (replace(PRESETS["short-T"], **SAME), True),
     "A-Train, same weights": (replace(PRESETS["short-A"], **SAME), False),
     "A-Train": (PRESETS["short-A"], False),
+    "A-Train, Muon": (PRESETS["muon-A"], False),
 }
 FORMAL = {"Zn": 2.0, "O": -2.0}
 POOLS = {"SC": "zno-sc", "FCC": "zno-fcc"}
@@ -110,12 +112,14 @@ def distil(out: Path, n: int) -> None:
     write_json(out / "distilled.json", {"indices": result.indices.tolist(), "n_pool": result.n_pool})
 
 
-def finish(out: Path, n: int, epochs: int, members: int, n_test: int, workers: int) -> None:
+def finish(
+    out: Path, n: int, epochs: int, members: int, n_test: int, workers: int, kinds: Sequence[str]
+) -> None:
     """Train members on the distilled set and print their errors, mean ± half of the 90 % interval."""
     final = out / "final"
     final.mkdir(exist_ok=True)
     write_json(final / "distilled.json", read_json(out / "distilled.json"))
-    for kind in ("A-Train", "A-Train, same weights"):
+    for kind in kinds:
         tasks = [(final, kind, "distilled", n, k, epochs, n_test) for k in range(members)]
         for _ in run_processes(train, tasks, workers):
             pass
@@ -135,6 +139,7 @@ def main() -> None:
         "--distil", action="store_true", help="also train on a distilled set of the middle size"
     )
     parser.add_argument("--final", type=int, nargs=2, metavar=("EPOCHS", "MEMBERS"))
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--test", type=int, default=300)
@@ -145,9 +150,10 @@ def main() -> None:
     # the distilled set is of the middle size, so that chance and choice compare at as many frames
     middle = sizes[len(sizes) // 2]
     if arguments.final:
-        finish(out, middle, *arguments.final, arguments.test, arguments.workers)
+        kinds = [kind for kind in arguments.kinds if kind != "T-Train"]
+        finish(out, middle, *arguments.final, arguments.test, arguments.workers, kinds)
         return
-    runs = [(kind, "chance", n) for n in sizes for kind in KINDS]
+    runs = [(kind, "chance", n) for n in sizes for kind in arguments.kinds]
     runs += [("A-Train", "distilled", middle)] if arguments.distil else []
     tasks = [(out, *run, k, *rest) for k in members for run in runs]
     if arguments.distil and not (out / "distilled.json").exists():
@@ -163,7 +169,7 @@ def main() -> None:
         for pool in POOLS:
             cells = [f"{compute_interval([row[pool][name] for row in found]).mean:.3g}" for name in ERRORS]
             lines.append(f"| {kind}, {chosen} | {found[0]['n']} | {pool} | " + " | ".join(cells) + " |")
-    for kind in KINDS:
+    for kind in arguments.kinds:
         for name, panel in curves.items():
             values = [
                 [read_json(out / name_of(kind, "chance", n, k) / "test.json")["SC"][name] for n in sizes]
