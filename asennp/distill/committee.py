@@ -13,10 +13,10 @@ from ase import Atoms
 from asennp.distill.settings import DistillSettings
 from asennp.files import write_atomic
 from asennp.models.aev import AEVSettings, Descriptor
+from asennp.models.forward import Forward
 from asennp.models.network import AtomicNetworks, NetworkSettings
 from asennp.models.torch_backend import choose_device
 from asennp.processes import process_pool
-from asennp.train.batch import Batch
 from asennp.train.config import TrainConfig
 from asennp.train.data import Prepared, gather, prepare
 from asennp.train.epoch import Member, refuse_divergence, run_epoch
@@ -110,7 +110,13 @@ def _pooled(workers: int) -> Iterator[Run]:
 
 
 class Committee:
-    """Members: their networks and energy offsets."""
+    """Members: their networks and energy offsets.
+
+    Attributes
+    ----------
+    networks, offsets
+        Of the M members, offsets (M, n_species) in eV; M is 0 before the first training.
+    """
 
     def __init__(
         self, settings: DistillSettings, aev: AEVSettings, workers: int, device: str = "cpu"
@@ -120,7 +126,8 @@ class Committee:
         self.workers = workers
         self.device = device
         self._shape = NetworkSettings(aev.length, len(aev.species), settings.train.hidden)
-        self.members: list[tuple[AtomicNetworks, np.ndarray]] = []
+        self.networks = AtomicNetworks.random(self._shape, torch.Generator(), n_members=0)
+        self.offsets = np.zeros((0, len(aev.species)))
 
     def train(self, data: Prepared | list[Atoms], number: int, run: Run) -> None:
         """Train every member on its own part of the frames, members side by side.
@@ -128,35 +135,37 @@ class Committee:
         On a CPU each member's arithmetic runs in one thread, so the result does not depend on the workers.
         """
         config, seed = self.settings.train, self.settings.seed
-        warm = self.settings.warm_epochs is not None and len(self.members) > 0
+        warm = self.settings.warm_epochs is not None and len(self.offsets) > 0
         if self.settings.warm_epochs is not None and warm:
             config = replace(config, epochs=self.settings.warm_epochs)
         members: list[tuple[TrainConfig, np.ndarray, Parameters | None]] = []
         for member in range(self.settings.n_members):
             order = np.random.default_rng([seed, 1, number, member]).permutation(len(data))
             part = order[: max(1, round((1.0 - config.validation_fraction) * len(data)))]
-            before = (self.members[member][0].state(), self.members[member][1]) if warm else None
+            before = (self.networks.member(member).state(), self.offsets[member]) if warm else None
             members.append((replace(config, seed=seed + 1000 * number + member), part, before))
         n_jobs = min(self.workers, len(members)) if self.device == "cpu" else 1
         jobs = [(data, self.aev, members[k::n_jobs], self.device) for k in range(n_jobs)]
         groups = run(_train_members, jobs)
         trained = [groups[k % n_jobs][k // n_jobs] for k in range(len(members))]
-        self.members = [(AtomicNetworks.from_state(self._shape, state), shift) for state, shift in trained]
+        self.networks = AtomicNetworks.stack(
+            [AtomicNetworks.from_state(self._shape, state) for state, _ in trained]
+        )
+        self.offsets = np.array([shift for _, shift in trained])
 
     def spreads(self, data: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """Return the spread and the error of the mean of every atomic energy, (n_atoms,), eV."""
-        everything = np.arange(len(data))
+        networks, first = self.networks.to(device=self.device), data.first
         spreads, errors = [], []
-        with open_source(data) as source:
-            for begin in range(0, len(data), _SCORING_CHUNK):
-                part = everything[begin : begin + _SCORING_CHUNK]
-                atoms = data.atoms_of(part)
-                species = data.species[atoms]
-                energies = [
-                    Batch(n, source, part, False).energies.numpy() + o[species] for n, o in self.members
-                ]
-                spreads.append(np.std(energies, axis=0))
-                errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
+        for begin in range(0, len(data), _SCORING_CHUNK):
+            chunk = data.descriptors[begin : begin + _SCORING_CHUNK]
+            atoms = slice(first[begin], first[begin + len(chunk)])
+            species = data.species[atoms]
+            features = torch.from_numpy(np.concatenate([descriptor.features for descriptor in chunk]))
+            of_members = Forward(networks, features, torch.from_numpy(species)).energies
+            energies = of_members.double().cpu().numpy() + self.offsets[:, species]
+            spreads.append(np.std(energies, axis=0))
+            errors.append(np.abs(np.mean(energies, axis=0) - data.energies[atoms]))
         return np.concatenate(spreads), np.concatenate(errors)
 
     def measure(self, frames: Sequence[Atoms], descriptors: Sequence[Descriptor]) -> dict[str, float]:
@@ -164,7 +173,10 @@ class Committee:
         data = gather(frames, descriptors)
         everything = np.arange(len(data))
         with open_source(data, self.workers) as source:
-            parts = [predict_networks(n, o, source, everything) for n, o in self.members]
+            parts = [
+                predict_networks(self.networks.member(k), shift, source, everything)
+                for k, shift in enumerate(self.offsets)
+            ]
         names = ("energy", "energies", "forces", "stress")
         mean = {name: np.mean([getattr(part, name) for part in parts], axis=0) for name in names}
         errors = compute_errors(Prediction(sizes=data.sizes, **mean), data, everything)
@@ -172,17 +184,12 @@ class Committee:
 
     def save(self, path: Path) -> None:
         """Write the members, for a warm start after a kill."""
-        arrays = {
-            f"{k}/{name}": array
-            for k, (networks, offsets) in enumerate(self.members)
-            for name, array in {**networks.state(), "offsets": offsets}.items()
-        }
+        arrays = {**self.networks.state(), "offsets": self.offsets}
         write_atomic(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
     def load(self, path: Path) -> None:
         """Take the members over from a file."""
         with np.load(path) as arrays:
-            for k in range(self.settings.n_members):
-                state = {n.split("/")[1]: arrays[n] for n in arrays.files if n.startswith(f"{k}/")}
-                offsets = state.pop("offsets")
-                self.members.append((AtomicNetworks.from_state(self._shape, state), offsets))
+            self.offsets = arrays["offsets"]
+            state = {name: arrays[name] for name in arrays.files if name != "offsets"}
+        self.networks = AtomicNetworks.from_state(self._shape, state)

@@ -161,8 +161,8 @@ def distill(
     workers
         Processes (for training) and threads; by default as many threads as torch uses.
     device
-        Where members are trained, as for `asennp.train.fit`; a GPU takes all together. The pool is screened
-        on the CPU.
+        Where members are trained and score, as for `asennp.train.fit`; a GPU trains all together. Descriptors
+        are computed on the CPU.
     progress
         Called with each finished round.
 

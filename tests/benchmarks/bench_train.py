@@ -218,9 +218,8 @@ def bench_screen(n: int, threads: int) -> None:
     settings = DistillSettings()
     committee = Committee(settings, AEV, threads)
     shape = NetworkSettings(AEV.length, 2)
-    committee.members = [
-        (AtomicNetworks.random(shape, torch.Generator().manual_seed(k)), np.zeros(2)) for k in range(5)
-    ]
+    committee.networks = AtomicNetworks.random(shape, torch.Generator().manual_seed(1), 5)
+    committee.offsets = np.zeros((5, 2))
     prepare(frames[:1], AEV, threads=1)
     begin = time.perf_counter(), time.process_time()
     _screen(committee, _Pool(frames, AEV, settings, threads), np.arange(n), np.arange(0))
