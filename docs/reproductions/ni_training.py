@@ -49,11 +49,15 @@ TOTAL = preset("nickel-pretrain", energy_weight=0.2, **BALANCED, **SHORT)
 
 @dataclass(frozen=True)
 class Training:
-    """Whether sheared frames are learnt too, the stages one after another, and how many members."""
+    """Whether sheared frames are learnt too, the stages one after another, and how many members.
+
+    The last stage is measured on every so-many-th of the fresh frames.
+    """
 
     sheared: bool
     stages: tuple[TrainConfig, ...]
     members: int = 1
+    every: int = 10
 
 
 def published(sheared: bool, end: str) -> Training:
@@ -68,8 +72,8 @@ TRAININGS = {
     "all, stress": published(True, ""),
     "all, no stress": published(True, "-forces"),
     "all, atomic energies": Training(True, (preset("nickel-A", epochs=50, **SHORT),)),
-    "cubic, balanced": Training(False, (TOTAL,)),
-    "all, balanced": Training(True, (TOTAL,), members=3),
+    "cubic, balanced": Training(False, (TOTAL,), every=1),
+    "all, balanced": Training(True, (TOTAL,), members=3, every=1),
     "all, balanced, atomic energies": Training(True, (replace(TOTAL, stage="A-Train", energy_weight=8.0),)),
 }
 #: Atoms of the cells that test what was learnt of 32.
@@ -103,7 +107,7 @@ def train(folder: Path, out: Path, name: str, member: int) -> None:
         fit(replace(settings, seed=member), seen, place, init=model, threads=1)
         model = load_model(place / "model.asennp")
         last = number == len(training.stages) - 1
-        measure(folder, out, place, frames["test"], every=1 if last else 10)
+        measure(folder, out, place, frames["test"], every=training.every if last else 10)
 
 
 def place_of(out: Path, name: str, member: int, number: int) -> Path:
