@@ -114,6 +114,11 @@ def run_epoch(networks: AtomicNetworks, members: Sequence[Member | None], source
     source
         The frames. All members take a step in one evaluation, each on a batch of its own frames. The settings
         that decide the loss are those of the first.
+
+    Raises
+    ------
+    InputError
+        The memory of a GPU is full.
     """
     config = next(member.config for member in members if member is not None)
     nothing = np.zeros(0, np.int64)
@@ -126,7 +131,16 @@ def run_epoch(networks: AtomicNetworks, members: Sequence[Member | None], source
     totals = torch.zeros(len(members), dtype=torch.float64, device=networks.device)
     for frames, owner in rounds(orders, config.batch_size):
         own = owner if len(members) > 1 else None
-        loss = loss_and_gradients(networks, config, source, frames, offsets, own)
+        try:
+            loss = loss_and_gradients(networks, config, source, frames, offsets, own)
+        except torch.cuda.OutOfMemoryError as error:
+            raise InputError(
+                "the memory of the GPU is full",
+                where="training",
+                got=f"a step on {len(frames)} frames for {len(members)} members",
+                do="lower batch_size, train fewer members together, or train on the CPU (device='cpu'); the "
+                "checkpoints are kept",
+            ) from error
         counts = np.bincount(owner, minlength=len(members))
         for member, count in zip(members, counts):
             if member is not None and count:

@@ -244,3 +244,13 @@ def test_features_alone_are_enough_for_energies(frames, device):
                 source.take(picked).push_forward(torch.zeros(24, 3), torch.zeros(3, 3, 3))
     for one, other in zip(*found):
         compare(other.cpu(), one, 1e-12)
+
+
+def test_a_full_gpu_is_told_in_words(frames, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(import_module("asennp.train.epoch"), "loss_and_gradients", full)
+    with pytest.raises(InputError, match="memory of the GPU is full") as told:
+        fit(CONFIG, frames, tmp_path, aev=AEV, parts=PARTS[0], device="cpu")
+    assert "batch_size" in str(told.value) and "a step on 4 frames for 1 members" in str(told.value)
