@@ -161,6 +161,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a shell lets what it starts in the background ignore Ctrl-C, and the children of that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (tmp_path / "run" / "sample" / "SC" / "momt.log").exists():
         assert process.poll() is None

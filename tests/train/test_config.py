@@ -11,7 +11,10 @@ def test_published_stages():
     assert (fine.energy_weight, fine.force_weight, fine.stress_weight) == (0.6, 0.4, 0.005)
     assert fine.epochs == 5 and fine.frozen_layers == (1, 4) and fine.select == "stress_rmse"
     assert preset("buckingham-A").stage == "A-Train"
-    assert all(config.bias_rate == config.lr_weights / 10 for config in PRESETS.values())
+    by_descent = [config for config in PRESETS.values() if config.bias_optimizer == "sgd"]
+    assert all(config.bias_rate == config.lr_weights / 10 for config in by_descent)
+    assert {name for name, config in PRESETS.items() if config not in by_descent} == {"muon-A", "muon-T"}
+    assert all(config.weight_optimizer == "adam" for config in by_descent)
     with pytest.raises(InputError, match="did you mean 'fine-tune'"):
         preset("finetune")
 
