@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--preset", default="muon-T", choices=("muon-T", "short-T"))
+    parser.add_argument("--preset", default="short-T", choices=("short-T", "muon-T"))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="train nothing, tabulate what is there")
     arguments = parser.parse_args()
