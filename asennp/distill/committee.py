@@ -22,7 +22,7 @@ from asennp.train.data import Prepared, gather, prepare
 from asennp.train.epoch import Member, refuse_divergence, run_epoch
 from asennp.train.prediction import Prediction, compute_errors, predict_networks
 from asennp.train.source import Source, open_source
-from asennp.train.start import starting_offsets
+from asennp.train.start import starting_networks, starting_offsets
 
 _SCORING_CHUNK = 64
 
@@ -55,22 +55,20 @@ def _train_together(
     source: Source, aev: AEVSettings, given: list[tuple[TrainConfig, np.ndarray, Parameters | None]]
 ) -> list[Parameters]:
     shape = NetworkSettings(aev.length, len(aev.species), given[0][0].hidden)
-    starts, zero = [], np.zeros(len(aev.species))
-    for config, _, before in given:
-        if before is not None:
-            starts.append(AtomicNetworks.from_state(shape, before[0]))
-            continue
-        generator = torch.Generator().manual_seed(config.seed)
-        starts.append(AtomicNetworks.random(shape, generator, dtype=getattr(torch, config.dtype)))
-    networks = AtomicNetworks.stack(starts).to(device=source.device)
-    averages = networks.to().members()
+    starts = [
+        starting_networks(config, (), aev, None)[1:]
+        if before is None
+        else (AtomicNetworks.from_state(shape, before[0]), before[1])
+        for config, _, before in given
+    ]
+    networks = AtomicNetworks.stack([start for start, _ in starts]).to(device=source.device)
     members = [
-        Member(config, part, zero if before is None else before[1], mine, average)
-        for (config, part, before), mine, average in zip(given, networks.members(), averages)
+        Member(config, part, offsets, mine)
+        for (config, part, _), (_, offsets), mine in zip(given, starts, networks.members())
     ]
     for member, (config, part, before) in zip(members, given):
         if before is None:
-            member.offsets = starting_offsets(config, member.networks, source, part, zero, False)
+            member.offsets = starting_offsets(config, member.networks, source, part, member.offsets, False)
     losses: list[list[float]] = [[] for _ in members]
     for _ in range(given[0][0].epochs):
         for member, kept, loss in zip(members, losses, run_epoch(networks, members, source)):

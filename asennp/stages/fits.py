@@ -13,6 +13,7 @@ from asennp.models.model import load_model
 from asennp.models.torch_backend import choose_device
 from asennp.processes import run_processes
 from asennp.progress import StepFile, watch
+from asennp.train.committee import group_alike
 from asennp.train.config import TrainConfig
 from asennp.train.logbook import FitResult
 from asennp.train.loop import fit_members
@@ -78,24 +79,21 @@ def run_chains(config: Config, name: str, chains: Sequence[Chain]) -> list[FitRe
     seeds run together, one such group after the other.
     """
     device = choose_device()[0] if config.device == "auto" else config.device
-    groups = [[chain] for chain in chains] if device == "cpu" else _alike(chains)
-    workers = config.workers if device == "cpu" else 1
+    groups, workers = group_alike([_likeness(chain) for chain in chains], device, config.workers)
     memory_MB = 0.5 * free_memory_MB() / workers
-    tasks = [(group, descriptor(config), memory_MB, device) for group in groups]
+    tasks = [([chains[k] for k in group], descriptor(config), memory_MB, device) for group in groups]
     with watch(name, sum(chain.epochs for chain in chains), [chain.folder / "steps" for chain in chains]):
         for _ in run_processes(_run_group, tasks, workers):
             pass
     return [FitResult.from_json(chain.results[-1]) for chain in chains]
 
 
-def _alike(chains: Sequence[Chain]) -> list[list[Chain]]:
-    """Return the chains that differ only in their folder, their start and their seeds, together."""
-    groups: dict[str, list[Chain]] = {}
-    for chain in chains:
-        stages = [replace(stage, seed=0) for stage in chain.stages]
-        key = (chain.frames, stages, chain.init is None, sorted(chain.charges.items()), chain.electrostatics)
-        groups.setdefault(repr(key), []).append(chain)
-    return list(groups.values())
+def _likeness(chain: Chain) -> str:
+    """Return what chains that train together have in common: all but their folder, start and seeds."""
+    stages = [replace(stage, seed=0) for stage in chain.stages]
+    return repr(
+        (chain.frames, stages, chain.init is None, sorted(chain.charges.items()), chain.electrostatics)
+    )
 
 
 def _run_group(chains: Sequence[Chain], aev: AEVSettings, memory_MB: float, device: str) -> None:
@@ -110,7 +108,6 @@ def _run_group(chains: Sequence[Chain], aev: AEVSettings, memory_MB: float, devi
     for k, stage in enumerate(first.stages):
         missing = [chain for chain in chains if not chain.results[k].exists()]
         inits = [_start(chain, k) for chain in missing]
-
         if missing:
             fit_members(
                 [chain.stages[k] for chain in missing],

@@ -1,6 +1,6 @@
 """A committee: members trained side by side in processes or together on a GPU, stacked into one model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -107,8 +107,7 @@ def fit_committee(
         )
     folder = Path(out_dir)
     device = choose_device(device)[0]
-    groups = [[k] for k in range(len(configs))] if device == "cpu" else _alike(configs)
-    workers = workers if device == "cpu" else 1
+    groups, workers = group_alike([replace(config, seed=0) for config in configs], device, workers)
     memory_MB = (0.5 * free_memory_MB() if memory_MB is None else memory_MB) / max(1, workers)
     jobs = []
     for group in groups:
@@ -127,9 +126,14 @@ def fit_committee(
     return result
 
 
-def _alike(configs: Sequence[TrainConfig]) -> list[list[int]]:
-    """Return the numbers of the configurations that differ only in their seeds, together."""
-    groups: dict[TrainConfig, list[int]] = {}
-    for k, config in enumerate(configs):
-        groups.setdefault(replace(config, seed=0), []).append(k)
-    return list(groups.values())
+def group_alike(keys: Sequence[Hashable], device: str, workers: int) -> tuple[list[list[int]], int]:
+    """Return the numbers of the trainings that go together, and how many groups side by side.
+
+    On a CPU each training is a group; on a GPU those of equal keys are one, and one group runs at a time.
+    """
+    if device == "cpu":
+        return [[k] for k in range(len(keys))], workers
+    groups: dict[Hashable, list[int]] = {}
+    for k, key in enumerate(keys):
+        groups.setdefault(key, []).append(k)
+    return list(groups.values()), 1

@@ -32,7 +32,7 @@ class Member:
     networks
         One member, which may share its memory with others' (`AtomicNetworks.members`).
     average
-        Networks to keep the running average of the parameters in; needed if the settings ask for one.
+        Networks to keep the running average of the parameters in, if any.
 
     Attributes
     ----------
@@ -54,8 +54,8 @@ class Member:
         self.networks = networks
         self.optimizers = Optimizers(networks, config)
         self.average: Average | None = None
-        if config.ema_decay is not None:
-            assert average is not None
+        if average is not None:
+            assert config.ema_decay is not None
             self.average = Average(average, config.ema_decay)
         self.epoch = 0
 

@@ -186,13 +186,12 @@ def fit_members(
 
     # members and their books
     networks = AtomicNetworks.stack([start[1] for start in starts]).to(device=device)
-    averages = networks.to()
-    shown = networks if configs[0].ema_decay is None else averages  # what is validated and kept
+    averaged = configs[0].ema_decay is not None
+    shown = networks.to() if averaged else networks  # what is validated and kept
+    averages = shown.members() if averaged else [None] * len(configs)
     members = [
         Member(config, part["train"], start[2], *mine)
-        for config, part, start, mine in zip(
-            configs, chosen, starts, zip(networks.members(), averages.members())
-        )
+        for config, part, start, mine in zip(configs, chosen, starts, zip(networks.members(), averages))
     ]
     books = [
         Logbook(Path(folder), identity_of(config, aev, *start[1:], baseline, frames, part), aev, baseline)

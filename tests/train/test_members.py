@@ -14,7 +14,7 @@ from asennp.files import read_json
 from asennp.models import AEVSettings, AtomicNetworks, NetworkSettings, load_model
 from asennp.train import TrainConfig, fit, fit_committee, fit_members
 from asennp.train.batch import loss_and_gradients
-from asennp.train.committee import _alike
+from asennp.train.committee import group_alike
 from asennp.train.data import compute_features, gather, prepare
 from asennp.train.source import TorchSource, open_source, rounds
 
@@ -200,7 +200,9 @@ def test_one_that_diverges_ends_all_with_what_was_learnt(frames, tmp_path):
 
 def test_configurations_are_grouped_by_all_but_their_seeds():
     configs = [CONFIG, replace(CONFIG, epochs=5), replace(CONFIG, seed=7), replace(CONFIG, epochs=5, seed=1)]
-    assert _alike(configs) == [[0, 2], [1, 3]]
+    keys = [replace(config, seed=0) for config in configs]
+    assert group_alike(keys, "cuda", 3) == ([[0, 2], [1, 3]], 1)
+    assert group_alike(keys, "cpu", 3) == ([[0], [1], [2], [3]], 3)
 
 
 @pytest.mark.gpu
